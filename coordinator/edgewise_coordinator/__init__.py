@@ -1,0 +1,1 @@
+"""The server: selection, rounds, aggregation, model versions; it never sees an example."""

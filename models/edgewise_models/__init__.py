@@ -1,0 +1,1 @@
+"""Models and the exporter: the only place where TensorFlow is imported."""

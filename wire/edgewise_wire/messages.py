@@ -1,0 +1,280 @@
+"""The messages of protocol 1 as frozen dataclasses; `wire/schema/edgewise.fbs` is the same in FlatBuffers' words.
+
+Order matters: the position of a field in its class is its slot in the table, and the position of a class in `BODIES`
+is its number in the union. Append only; never reorder, never remove. A field that the sender did not write reads as its
+default, and one that the reader does not know is skipped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Annotated, TypeAlias
+
+from edgewise_wire.fields import F32, F64, U8, U16, U32, U64, Bool, Hash, Many, Name, Octets, Sentence
+
+PAYLOAD_BYTES = 128 * 1024  # AWS IoT Core refuses an MQTT payload over 128 KiB
+HEADER_BYTES = 1024  # room for the envelope around a chunk: fleet, ids, offsets, alignment
+CHUNK_BYTES = PAYLOAD_BYTES - HEADER_BYTES
+CHUNKS_MAX = 3072  # their 32-byte hashes must fit one assignment with a graph's and a round's weights: 381 MiB a blob
+
+
+class DeviceState(IntEnum):
+    """Where a device stands in its session (Bonawitz et al. 2019, §3); the numbers are on the wire."""
+
+    IDLE = 0
+    ELIGIBLE = 1
+    CHECKED_IN = 2
+    ASSIGNED = 3
+    DOWNLOADING = 4
+    TRAINING = 5
+    UPLOADING = 6
+    REPORTED = 7
+
+
+class Kind(IntEnum):
+    """What an assignment asks for."""
+
+    TRAIN = 0
+    EVALUATE = 1
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRef:
+    """Names a blob and everything needed to fetch and check it.
+
+    `hash` is the SHA-256 of the whole, `chunk_hashes` the SHA-256 of each chunk, one after the other (32 bytes each);
+    every chunk but the last has `chunk_bytes` bytes.
+    """
+
+    hash: Hash = b""
+    size: U64 = 0
+    chunk_bytes: U32 = CHUNK_BYTES
+    chunk_hashes: Annotated[bytes, Octets(most=32 * CHUNKS_MAX)] = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Chunks `first` to `last`, both included."""
+
+    first: U32 = 0
+    last: U32 = 0
+
+
+Ranges: TypeAlias = Annotated[tuple[Range, ...], Many(most=CHUNKS_MAX)]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One sum over a device's examples, by its metric's name (`loss_sum`, `weight_sum`, `top1`, …)."""
+
+    name: Name = ""
+    value: F64 = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Retained on a device's `state` topic; its last will is the same with `online` false."""
+
+    online: Bool = False
+    session: U64 = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CheckIn:
+    """A device is eligible and offers itself. `session` changes whenever its process starts anew.
+
+    `round`/`attempt` of work it still holds (a report not yet acknowledged) stand in `resume_round`/`resume_attempt`;
+    zero when there is none.
+    """
+
+    session: U64 = 0
+    graph_hash: Annotated[bytes, Octets(most=32)] = b""
+    train_examples: U32 = 0
+    held_out_examples: U32 = 0
+    runtime: Name = ""
+    software: Name = ""
+    resume_round: U64 = 0
+    resume_attempt: U32 = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """The device takes the assignment."""
+
+    attempt: U32 = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    """The device does not take the assignment, or gives it up; `reason` says why."""
+
+    attempt: U32 = 0
+    reason: Sentence = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the device is: `done` of `total` chunks or steps in `state`."""
+
+    attempt: U32 = 0
+    state: U8 = 0
+    done: U32 = 0
+    total: U32 = 0
+    loss: F32 = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRequest:
+    """The device has an update and asks for a slot to send it.
+
+    `update` names the encoded update; `examples` is its weight in the average; `loss` is the weighted mean training
+    loss over the last epoch, `steps` the optimizer steps taken, `seconds` how long training took.
+    """
+
+    attempt: U32 = 0
+    update: BlobRef = BlobRef()  # noqa: RUF009  frozen
+    examples: U64 = 0
+    loss: F32 = 0.0
+    steps: U32 = 0
+    seconds: F32 = 0.0
+    encoding: Name = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadChunk:
+    """Chunk `index` of the update of (round, device, attempt)."""
+
+    attempt: U32 = 0
+    index: U32 = 0
+    data: Annotated[bytes, Octets(most=CHUNK_BYTES)] = b""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationReport:
+    """Sums over a device's held-out examples; never the examples."""
+
+    attempt: U32 = 0
+    examples: U64 = 0
+    measures: Annotated[tuple[Measure, ...], Many(most=64)] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRequest:
+    """The broker did not have these chunks; the coordinator publishes them again."""
+
+    hash: Hash = b""
+    missing: Ranges = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What the coordinator asks of a device in a round.
+
+    `deadline` is in seconds from receipt, so that no two clocks need agree. `mu` is FedProx's proximal weight (Li et
+    al. 2020), 0 for none. `max_examples` 0 means all. `seed` drives the order of examples together with the device's name.
+    """
+
+    attempt: U32 = 0
+    kind: U8 = Kind.TRAIN
+    graph: BlobRef = BlobRef()  # noqa: RUF009  frozen
+    weights: BlobRef = BlobRef()  # noqa: RUF009  frozen
+    version: U64 = 0
+    epochs: U32 = 1
+    learning_rate: F32 = 0.0
+    max_examples: U32 = 0
+    seed: U64 = 0
+    deadline: F32 = 0.0
+    mu: F32 = 0.0
+    encoding: Name = ""
+    signature: Annotated[bytes, Octets(most=64)] = b""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadGrant:
+    """A slot is open: send what is not in `have`, keeping at most `window` chunks unacknowledged."""
+
+    attempt: U32 = 0
+    window: U16 = 0
+    have: Ranges = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkAck:
+    """The chunks that the coordinator holds so far."""
+
+    attempt: U32 = 0
+    have: Ranges = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReportAck:
+    """The report is safe (`accepted`), or refused for `reason`; `come_back` is seconds until the next check-in."""
+
+    attempt: U32 = 0
+    accepted: Bool = False
+    reason: Sentence = ""
+    come_back: F32 = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """Stop working on this attempt; `come_back` is seconds until the next check-in."""
+
+    attempt: U32 = 0
+    reason: Sentence = ""
+    come_back: F32 = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ComeBackLater:
+    """Not now: check in again in `seconds` (0 = at once, which a restarted coordinator says to everyone online)."""
+
+    seconds: F32 = 0.0
+    reason: Sentence = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BlobChunk:
+    """Chunk `index` of the blob `hash`, retained on its blob topic."""
+
+    hash: Hash = b""
+    index: U32 = 0
+    data: Annotated[bytes, Octets(most=CHUNK_BYTES)] = b""
+
+
+Body: TypeAlias = (
+    "Presence | CheckIn | Accept | Decline | Progress | UploadRequest | UploadChunk | EvaluationReport | BlobRequest"
+    " | Assignment | UploadGrant | ChunkAck | ReportAck | Abort | ComeBackLater | BlobChunk"
+)
+
+BODIES: tuple[type, ...] = (
+    Presence,
+    CheckIn,
+    Accept,
+    Decline,
+    Progress,
+    UploadRequest,
+    UploadChunk,
+    EvaluationReport,
+    BlobRequest,
+    Assignment,
+    UploadGrant,
+    ChunkAck,
+    ReportAck,
+    Abort,
+    ComeBackLater,
+    BlobChunk,
+)
+"""Every body in the order of the union; the first has number 1 (0 is FlatBuffers' NONE)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What every message carries around its body. `round` is 0 outside of rounds."""
+
+    fleet: Name
+    round: U64
+    message_id: U64
+    body: Body
+    protocol: U16 = 1
