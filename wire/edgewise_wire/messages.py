@@ -16,7 +16,7 @@ from edgewise_wire.fields import F32, F64, U8, U16, U32, U64, Bool, Hash, Many, 
 PAYLOAD_BYTES = 128 * 1024  # AWS IoT Core refuses an MQTT payload over 128 KiB
 HEADER_BYTES = 1024  # room for the envelope around a chunk: fleet, ids, offsets, alignment
 CHUNK_BYTES = PAYLOAD_BYTES - HEADER_BYTES
-CHUNKS_MAX = 3072  # their 32-byte hashes must fit one assignment with a graph's and a round's weights: 381 MiB a blob
+CHUNKS_MAX = 1900  # 32-byte hashes of a graph's and of a round's weights must fit one payload: 235 MiB a blob
 
 
 class DeviceState(IntEnum):
@@ -133,7 +133,7 @@ class UploadRequest:
     """
 
     attempt: U32 = 0
-    update: BlobRef = BlobRef()  # noqa: RUF009  frozen
+    update: BlobRef = BlobRef()
     examples: U64 = 0
     loss: F32 = 0.0
     steps: U32 = 0
@@ -177,8 +177,8 @@ class Assignment:
 
     attempt: U32 = 0
     kind: U8 = Kind.TRAIN
-    graph: BlobRef = BlobRef()  # noqa: RUF009  frozen
-    weights: BlobRef = BlobRef()  # noqa: RUF009  frozen
+    graph: BlobRef = BlobRef()
+    weights: BlobRef = BlobRef()
     version: U64 = 0
     epochs: U32 = 1
     learning_rate: F32 = 0.0
