@@ -1,0 +1,1 @@
+"""Server algorithms: how a round's mean update becomes the next weights. One small file each."""

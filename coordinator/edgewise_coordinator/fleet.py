@@ -1,0 +1,95 @@
+"""Who is out there: which devices are online, which have offered themselves, which are busy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgewise_coordinator.selection.base import Candidate
+from edgewise_wire.clock import Clock
+from edgewise_wire.messages import CheckIn
+
+DEVICES_MAX = 1_000_000  # a peer could make up names without end; 1 M records are about 300 MB
+
+
+@dataclass(slots=True)
+class DeviceRecord:
+    """What the coordinator knows of one device; `offer` is its last check-in while it is available."""
+
+    name: str
+    online: bool = False
+    session: int = 0
+    offer: CheckIn | None = None
+    away_until: float = 0.0
+    last_round: int = 0
+    busy: bool = False
+
+
+class Fleet:
+    """The registry of devices; knows nothing of rounds but the number a device was last selected in."""
+
+    def __init__(self, clock: Clock, last_rounds: dict[str, int] | None = None) -> None:
+        self._clock = clock
+        self._devices: dict[str, DeviceRecord] = {}
+        self._available: dict[str, DeviceRecord] = {}
+        for device, last in (last_rounds or {}).items():
+            self._devices[device] = DeviceRecord(device, last_round=last)
+
+    def get(self, device: str) -> DeviceRecord | None:
+        """Return the device's record, creating it unless the registry is full."""
+        found = self._devices.get(device)
+        if found is None and len(self._devices) < DEVICES_MAX:
+            found = self._devices[device] = DeviceRecord(device)
+        return found
+
+    def presence(self, device: str, online: bool, session: int) -> None:
+        """Note that a device came or went; one that went, or is a new process, no longer offers itself."""
+        record = self.get(device)
+        if record is None:
+            return
+        if not online or session != record.session:
+            self._withdraw(record)
+        record.online, record.session = online, session
+
+    def check_in(self, device: str, offer: CheckIn) -> None:
+        """Note that a device offers itself; hearing from it also means that it is online."""
+        record = self.get(device)
+        if record is None:
+            return
+        record.online, record.session, record.offer, record.away_until = True, offer.session, offer, 0.0
+        if not record.busy:
+            self._available[device] = record
+
+    def take(self, device: str, round_id: int) -> None:
+        """Note that a device was selected: it is busy and offers itself no more."""
+        record = self.get(device)
+        if record is not None:
+            self._withdraw(record)
+            record.busy, record.last_round = True, round_id
+
+    def release(self, device: str, come_back: float = 0.0) -> None:
+        """Note that a device is done; it will not be back before `come_back` seconds."""
+        record = self.get(device)
+        if record is not None:
+            record.busy, record.away_until = False, self._clock.now() + come_back
+
+    def available(self) -> int:
+        """Return how many devices offer themselves now."""
+        return len(self._available)
+
+    def candidates(self) -> list[Candidate]:
+        """Return who is available now, sorted by name so that selection is deterministic."""
+        offers = ((r.name, r.offer, r.last_round) for _, r in sorted(self._available.items()))
+        return [Candidate(name, offer.train_examples, last) for name, offer, last in offers if offer is not None]
+
+    def reachable(self) -> int:
+        """Return how many are online, not busy and not told to stay away: those who may become candidates."""
+        now = self._clock.now()
+        return sum(r.online and not r.busy and r.away_until <= now for r in self._devices.values())
+
+    def online(self) -> list[str]:
+        """Return the names of the devices that are online."""
+        return [r.name for r in self._devices.values() if r.online]
+
+    def _withdraw(self, record: DeviceRecord) -> None:
+        record.offer = None
+        self._available.pop(record.name, None)

@@ -1,0 +1,103 @@
+"""What an operator decides about rounds, checked once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from edgewise_wire.errors import ConfigError
+
+UPLOAD_WINDOW = 8  # chunks in flight a slot: 1 MiB, enough for a 100 ms link at 80 Mbit/s
+
+
+@dataclass(frozen=True, slots=True)
+class RoundSettings:
+    """The clockwork of a round (Bonawitz et al. 2019, §2.2); times in seconds.
+
+    `goal` is the number of reports that closes a round (K); `over_selection` how many more devices are asked, since
+    some will drop out (§9: 6–10 % do); `min_reports` how few are still a round when the deadline comes.
+    """
+
+    goal: int
+    over_selection: float = 1.3
+    min_reports: int = 0
+    gather_timeout: float = 10.0
+    selection_timeout: float = 300.0
+    accept_timeout: float = 30.0
+    report_timeout: float = 600.0
+    offline_grace: float = 20.0
+    retry_delay: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.goal < 1:
+            raise ConfigError(f"goal count: expected at least 1 device, got {self.goal}")
+        if not 1.0 <= self.over_selection <= 10.0:
+            raise ConfigError(f"over-selection: expected 1.0 to 10.0, got {self.over_selection}")
+        if not 0 <= self.min_reports <= self.goal:
+            raise ConfigError(f"minimum reports: expected 0 to the goal count {self.goal}, got {self.min_reports}")
+        for name in ("selection_timeout", "accept_timeout", "report_timeout"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name}: expected seconds above 0, got {getattr(self, name)}")
+
+    @property
+    def target(self) -> int:
+        """How many devices are asked: the goal times the over-selection, rounded up."""
+        return math.ceil(self.goal * self.over_selection - 1e-9)
+
+    @property
+    def least(self) -> int:
+        """How few reports still make a round: `min_reports`, or four fifths of the goal where it is not set."""
+        return self.min_reports or max(1, math.ceil(0.8 * self.goal))
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """What a device is asked to do (McMahan et al. 2017: E, B is the model's own, η)."""
+
+    epochs: int = 1
+    learning_rate: float = 0.5
+    max_examples: int = 0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise ConfigError(f"epochs: expected at least 1, got {self.epochs}")
+        if not 0 < self.learning_rate < 1e6:
+            raise ConfigError(f"learning rate: expected a positive number, got {self.learning_rate}")
+        if self.max_examples < 0:
+            raise ConfigError(f"max examples: expected 0 (all) or more, got {self.max_examples}")
+
+
+@dataclass(frozen=True, slots=True)
+class UploadSettings:
+    """How updates come in. `slots` × `window` chunks are in flight at the most: 8 MiB by default."""
+
+    slots: int = 8
+    window: int = UPLOAD_WINDOW
+    slot_timeout: float = 30.0
+    max_examples: int = 10_000_000
+    max_norm: float = 1e6
+
+    def __post_init__(self) -> None:
+        if self.slots < 1 or self.window < 1:
+            raise ConfigError(f"upload slots and window: expected at least 1 each, got {self.slots} and {self.window}")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a coordinator is told, but for its model, its broker and its directory."""
+
+    fleet: str
+    rounds: int
+    cohort: RoundSettings
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    uploads: UploadSettings = field(default_factory=UploadSettings)
+    evaluate_every: int = 1
+    evaluation_timeout: float = 120.0
+    max_abandoned: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise ConfigError(f"rounds: expected at least 1, got {self.rounds}")
+        if self.evaluate_every < 0:
+            raise ConfigError(f"evaluate every: expected 0 (never) or more rounds, got {self.evaluate_every}")
