@@ -25,7 +25,8 @@ Tokens: TypeAlias = NDArray[np.int32]
 """Word ids, int32[N, T]; 0 is padding."""
 Weight: TypeAlias = NDArray[np.float32]
 """1 where a label counts, 0 where it does not, float32[N, T]."""
-Batch: TypeAlias = "dict[str, NDArray[np.int32] | NDArray[np.float32]]"
+Column: TypeAlias = "NDArray[np.int32] | NDArray[np.float32]"
+Batch: TypeAlias = "dict[str, Column]"
 """`tokens` int32[B, T], `labels` int32[B, T], `weight` float32[B, T]."""
 
 
@@ -111,8 +112,9 @@ def _plan(found: Rows, batch: int, order: np.random.Generator | None, most: int)
 
 def _batches(found: Rows, plan: Iterable[NDArray[np.int64]], batch: int) -> Iterator[Batch]:
     for numbers in plan:
-        chosen = Rows(*(array[numbers] for array in found))
-        if len(numbers) < batch:
-            missing = ((0, batch - len(numbers)), (0, 0))
-            chosen = Rows(*(np.pad(array, missing) for array in chosen))
-        yield chosen._asdict()
+        yield {name: _filled(array[numbers], batch) for name, array in found._asdict().items()}
+
+
+def _filled(array: Column, batch: int) -> Column:
+    """Return the array with zero rows added up to `batch`."""
+    return array if len(array) == batch else np.pad(array, ((0, batch - len(array)), (0, 0)))

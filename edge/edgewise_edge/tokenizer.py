@@ -6,12 +6,14 @@ that no language's Unicode tables decide an id. `tests/golden/tokenizer.json` ho
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from edgewise_wire.errors import DataError
+from edgewise_wire.manifest import vocabulary_hash
+
+__all__ = ["END", "FIRST_WORD", "PAD", "START", "UNKNOWN", "WordTokenizer", "vocabulary_hash", "words_of"]
 
 PAD: Final = 0
 UNKNOWN: Final = 1
@@ -33,18 +35,6 @@ def words_of(text: str) -> list[str]:
     if text.isascii():
         return _WORD.findall(text.lower())
     return [run.lower() for run in _RUN.findall(text)]
-
-
-def vocabulary_hash(words: Iterable[str]) -> bytes:
-    """Return the SHA-256 (32 bytes) of a word list: the words in order, each followed by a line feed, in UTF-8.
-
-    It is the hash of the word list's text file, so `sha256sum words.txt` prints the same.
-
-    Example:
-        >>> vocabulary_hash(["see", "you"]).hex()[:12]
-        '967d5a595ca2'
-    """
-    return hashlib.sha256("".join(f"{word}\n" for word in words).encode()).digest()
 
 
 class WordTokenizer:
@@ -83,8 +73,8 @@ class WordTokenizer:
         return self._words
 
     @property
-    def hash(self) -> bytes:
-        """The SHA-256 of the vocabulary, as `vocabulary_hash` returns it."""
+    def hash(self) -> str:
+        """The SHA-256 of the vocabulary in hexadecimal, as the manifest's `vocabulary_hash` has it."""
         return vocabulary_hash(self._words)
 
     def words(self, text: str) -> list[str]:
