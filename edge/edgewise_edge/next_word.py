@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,7 @@ Tokens: TypeAlias = NDArray[np.int32]
 """Word ids, int32[N, T]; 0 is padding."""
 Weight: TypeAlias = NDArray[np.float32]
 """1 where a label counts, 0 where it does not, float32[N, T]."""
-Column: TypeAlias = "NDArray[np.int32] | NDArray[np.float32]"
-Batch: TypeAlias = "dict[str, Column]"
+Batch: TypeAlias = dict[str, NDArray[Any]]
 """`tokens` int32[B, T], `labels` int32[B, T], `weight` float32[B, T]."""
 
 
@@ -115,6 +114,10 @@ def _batches(found: Rows, plan: Iterable[NDArray[np.int64]], batch: int) -> Iter
         yield {name: _filled(array[numbers], batch) for name, array in found._asdict().items()}
 
 
-def _filled(array: Column, batch: int) -> Column:
+def _filled(array: NDArray[Any], batch: int) -> NDArray[Any]:
     """Return the array with zero rows added up to `batch`."""
-    return array if len(array) == batch else np.pad(array, ((0, batch - len(array)), (0, 0)))
+    if len(array) == batch:
+        return array
+    filled: NDArray[Any] = np.zeros((batch, array.shape[1]), array.dtype)
+    filled[: len(array)] = array
+    return filled
