@@ -102,13 +102,13 @@ class Manifest:
 
 
 def vocabulary_hash(words: Iterable[str]) -> str:
-    r"""Return the SHA-256 of the words joined by newlines, in hexadecimal.
+    """Return the SHA-256 of a word list as its text file has it (a line feed after each word), in hexadecimal.
 
     Example:
-        >>> vocabulary_hash(["a", "b"]) == hashlib.sha256(b"a\nb").hexdigest()
-        True
+        >>> vocabulary_hash(["see", "you"])[:12]
+        '967d5a595ca2'
     """
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()
+    return hashlib.sha256("".join(f"{word}\n" for word in words).encode()).hexdigest()
 
 
 def _plain(manifest: Manifest) -> dict[str, Any]:

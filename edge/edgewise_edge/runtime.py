@@ -1,0 +1,162 @@
+"""The one import of a TFLite runtime: `ai_edge_litert`, or `tflite_runtime` where that is not installed.
+
+`EDGEWISE_RUNTIME` (or the `runtime` argument) forces one of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewise_wire.errors import ConfigError, ModelError, UnavailableError
+
+VARIABLE = "EDGEWISE_RUNTIME"
+NOTICE = b"Created TensorFlow Lite XNNPACK delegate"
+Tensors: TypeAlias = Mapping[str, NDArray[Any]]
+"""A signature's inputs or outputs by name."""
+Runner: TypeAlias = Callable[..., dict[str, NDArray[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """A runtime that can be imported here: the name of its module and its version."""
+
+    name: str
+    version: str
+    module: Any
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+DISTRIBUTIONS = {"ai_edge_litert": "ai-edge-litert", "tflite_runtime": "tflite-runtime"}
+"""The module of each runtime and the name under which pip installs it, best first."""
+
+
+def installed() -> tuple[str, ...]:
+    """Return the names of the runtimes that are installed here, best first.
+
+    Example:
+        >>> set(installed()) <= {"ai_edge_litert", "tflite_runtime"}
+        True
+    """
+    return tuple(name for name in DISTRIBUTIONS if _version(name))
+
+
+def find(name: str | None = None) -> Runtime:
+    """Import and return the runtime called `name`, else the one that `EDGEWISE_RUNTIME` names, else the best installed.
+
+    Raises:
+        ConfigError: if the name is none of the two.
+        UnavailableError: if it (or any) cannot be imported, saying what to install.
+    """
+    asked = name or os.environ.get(VARIABLE) or ""
+    if asked and asked not in DISTRIBUTIONS:
+        raise ConfigError(f"runtime {asked!r}: expected one of {', '.join(DISTRIBUTIONS)}")
+    for candidate in (asked,) if asked else installed():
+        return _load(candidate)
+    raise UnavailableError("no TFLite runtime is installed: pip install 'edgewise[device]' (or ai-edge-litert)")
+
+
+class Session:
+    """One interpreter over one model: calls a signature by name with NumPy arrays, returns copies.
+
+    Args:
+        model: the file's path (mapped into memory) or its bytes (kept).
+        threads: how many threads the kernels may use.
+        runtime: `find()`'s result.
+
+    Raises:
+        ModelError: if the runtime refuses the model.
+    """
+
+    def __init__(self, model: str | bytes, *, threads: int, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self._runners: dict[str, Runner] = {}
+        try:
+            with _without_notice():
+                self._interpreter = _interpreter(model, threads, runtime)
+                # tflite-runtime gives the graph to XNNPACK only if this precedes the first signature runner: 10 ms.
+                self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"{runtime} refuses the model: {_first_line(error)}") from error
+
+    def call(self, signature: str, inputs: Tensors) -> dict[str, NDArray[Any]]:
+        """Run one signature. The arrays returned are the caller's own.
+
+        Raises:
+            ModelError: if the graph has no such signature or a kernel fails.
+        """
+        try:
+            runner = self._runners.get(signature)
+            if runner is None:
+                runner = self._runners[signature] = self._interpreter.get_signature_runner(signature)
+            return runner(**inputs)
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"signature {signature!r} failed in {self.runtime}: {_first_line(error)}") from error
+
+
+def _interpreter(model: str | bytes, threads: int, runtime: Runtime) -> Any:
+    module = runtime.module
+    options: dict[str, Any] = {"num_threads": threads}
+    options["model_content" if isinstance(model, bytes) else "model_path"] = model
+    if runtime.name == "tflite_runtime" and threads > 1:
+        # With two threads its own pool and XNNPACK's fight over the cores: 130 ms a step against 33 without XNNPACK.
+        # Never for LiteRT, whose BATCH_MATMUL then falls back to a reference kernel (960 ms).
+        options["experimental_op_resolver_type"] = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return module.Interpreter(**options)
+
+
+@contextmanager
+def _without_notice() -> Iterator[None]:
+    """Keep the runtime's C++ notice of its XNNPACK delegate off standard error; whatever else comes there passes."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+            held.seek(0)
+            rest = b"".join(line for line in held if NOTICE not in line)
+            if rest:
+                os.write(2, rest)
+
+
+def _load(name: str) -> Runtime:
+    distribution = DISTRIBUTIONS[name]
+    try:
+        module = importlib.import_module(f"{name}.interpreter")
+    except ImportError as error:
+        numpy = f" (NumPy here is {np.__version__}; tflite-runtime needs NumPy 1)" if name == "tflite_runtime" else ""
+        raise UnavailableError(
+            f"the runtime {name} cannot be imported{numpy}: pip install {distribution} ({_first_line(error)})"
+        ) from error
+    return Runtime(name, _version(name) or "unknown", module)
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(DISTRIBUTIONS[name])
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

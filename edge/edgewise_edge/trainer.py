@@ -1,0 +1,168 @@
+"""The trainer: a model file and one TFLite runtime, behind NumPy arrays.
+
+Simulator, Pi and exporter all train through this class, so what is proved and simulated is what ships.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewise_edge import runtime as runtimes
+from edgewise_wire.artifact import Artifact
+from edgewise_wire.errors import ConfigError, InputError
+from edgewise_wire.manifest import Manifest, TensorSpec
+from edgewise_wire.weights import Array, Weights, check
+
+Batch: TypeAlias = Mapping[str, Array]
+"""The model's inputs, `labels` and `weight` by name, shaped and typed as the manifest says; weight 0 is padding."""
+
+
+class StepResult(NamedTuple):
+    """What one training step says: the weighted mean loss before the step, and the sum of the weights."""
+
+    loss: float
+    weight_sum: float
+
+
+class Prediction(NamedTuple):
+    """What `infer` says, best first: `ids` int32[k] and their `probabilities` float32[k]."""
+
+    ids: NDArray[np.int32]
+    probabilities: NDArray[np.float32]
+
+
+class Trainer:
+    """Trains, evaluates and predicts with one model file.
+
+    The container and the manifest are checked before the runtime sees the file: offsets, indices, constant sizes,
+    signatures. The options inside operators are checked by the runtime's own verifier only; a device should therefore
+    load models whose hash it was told by a coordinator that it trusts.
+
+    Args:
+        source: the model file's path (the runtime maps it, which costs no copy) or its bytes.
+        threads: threads for the kernels.
+        runtime: `ai_edge_litert` or `tflite_runtime`; the best installed one if left out (see `runtime.find`).
+
+    Raises:
+        ModelError: if the file is no model of edgewise or the runtime refuses it.
+        UnavailableError: if there is no runtime.
+
+    Example:
+        >>> trainer = Trainer("model.tflite", threads=2)                     # doctest: +SKIP
+        >>> trainer.train_step(batch, learning_rate=0.5).loss                # doctest: +SKIP
+        9.21
+    """
+
+    def __init__(self, source: str | Path | bytes, *, threads: int = 1, runtime: str | None = None) -> None:
+        if threads < 1:
+            raise ConfigError(f"threads: expected 1 or more, got {threads}")
+        artifact = Artifact.load(source)
+        self.manifest: Manifest = artifact.manifest
+        self.graph_hash: bytes = artifact.graph_hash
+        self._signatures = artifact.signatures
+        model = source if isinstance(source, bytes) else str(source)
+        self._session = runtimes.Session(model, threads=threads, runtime=runtimes.find(runtime))
+        self._variants = sorted(self.manifest.variants, key=lambda variant: (variant.rows, variant.steps))
+
+    @property
+    def runtime(self) -> str:
+        """The runtime and its version."""
+        return str(self._session.runtime)
+
+    def get_weights(self) -> dict[str, Array]:
+        """Return every averaged weight by name: copies, with the shapes and dtypes of `manifest.weights`."""
+        return self._session.call("get_weights", {"dummy": np.zeros((), np.float32)})
+
+    def set_weights(self, weights: Weights) -> None:
+        """Set every averaged weight.
+
+        Raises:
+            InputError: if one is missing or has another shape or dtype; then none has changed.
+        """
+        check(weights, self.manifest.weights)
+        inputs = {spec.name: np.ascontiguousarray(weights[spec.name]) for spec in self.manifest.averaged}
+        self._session.call("set_weights", inputs)
+
+    def train_step(self, batch: Batch, learning_rate: float, *, seed: int = 0) -> StepResult:
+        """Take one optimizer step on a batch.
+
+        Args:
+            batch: see `Batch`. The step takes the shortest graph in the file that the batch's labels fit into.
+            learning_rate: of this step.
+            seed: of what is random in the model; not used where `manifest.seed` is false.
+
+        Raises:
+            InputError: if the batch lacks something or has another shape or dtype.
+        """
+        inputs = self._batch("train", batch)
+        signature, inputs = self._shortest(inputs)
+        inputs["learning_rate"] = np.asarray(learning_rate, np.float32)
+        if self.manifest.seed:
+            inputs["seed"] = np.asarray(seed & 0x7FFFFFFF, np.int32)
+        found = self._session.call(signature, inputs)
+        return StepResult(float(found["loss"]), float(found["weight_sum"]))
+
+    def evaluate_step(self, batch: Batch) -> dict[str, float]:
+        """Return the batch's sums: `loss_sum`, `weight_sum` and one a metric.
+
+        Raises:
+            InputError: if the batch lacks something or has another shape or dtype.
+        """
+        found = self._session.call("evaluate", self._batch("evaluate", batch))
+        return {name: float(value) for name, value in found.items()}
+
+    def infer(self, *inputs: Array, **named: Array) -> Any:
+        """Return what an app shows. A next-word model takes `tokens` int32[1, T] and returns a `Prediction`.
+
+        Inputs are given by name, or in the manifest's order. Another model's outputs come as a dictionary.
+
+        Raises:
+            InputError: if an input is missing, not known, or has another shape or dtype.
+        """
+        given = dict(zip((spec.name for spec in self.manifest.inputs), inputs, strict=False)) | named
+        specs = [TensorSpec(name, t.shape, t.dtype) for name, t in self._signatures["infer"].inputs.items()]
+        found = self._session.call("infer", _checked("infer", given, specs))
+        if set(found) == {"ids", "probabilities"}:
+            return Prediction(found["ids"], found["probabilities"])
+        return found
+
+    def reset_optimizer(self) -> None:
+        """Set the optimizer's slots back to their beginning, as each round must; without slots nothing happens."""
+        if "reset_optimizer" in self._signatures:
+            self._session.call("reset_optimizer", {"dummy": np.zeros((), np.float32)})
+
+    def _batch(self, signature: str, batch: Batch) -> dict[str, Array]:
+        return _checked(signature, batch, (*self.manifest.inputs, self.manifest.labels, self.manifest.weight))
+
+    def _shortest(self, inputs: dict[str, Array]) -> tuple[str, dict[str, Array]]:
+        """Return the cheapest `train` signature for these labels, and the inputs cut to its steps."""
+        if not self._variants:
+            return "train", inputs
+        labelled = inputs[self.manifest.weight.name] != 0
+        rows, columns = int(labelled.sum()), labelled.any(axis=0)
+        steps = int(columns.nonzero()[0][-1]) + 1 if rows else 0
+        for variant in self._variants:
+            if rows <= variant.rows and steps <= variant.steps:
+                return variant.signature, {name: array[:, : variant.steps] for name, array in inputs.items()}
+        return "train", inputs
+
+
+def _checked(signature: str, given: Batch, specs: Iterable[TensorSpec]) -> dict[str, Array]:
+    out: dict[str, Array] = {}
+    for spec in specs:
+        if spec.name not in given:
+            raise InputError(f"input {spec.name!r} of {signature!r}: expected {spec}, but it is missing")
+        array = np.asarray(given[spec.name])
+        if array.shape != spec.shape or array.dtype.name != spec.dtype:
+            got = f"{array.dtype.name}[{', '.join(map(str, array.shape))}]"
+            raise InputError(f"input {spec.name!r} of {signature!r}: expected {spec}, got {got}")
+        out[spec.name] = array
+    unknown = sorted(set(given) - set(out))
+    if unknown:
+        raise InputError(f"input {unknown[0]!r} of {signature!r}: not known, expected {', '.join(out)}")
+    return out

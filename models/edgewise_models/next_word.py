@@ -1,0 +1,161 @@
+"""Gboard's next-word model (Hard et al. 2018, "Federated Learning for Mobile Keyboard Prediction", §3).
+
+A CIFG-LSTM (coupled input and forget gates: i = 1 - f, Greff et al. 2017) with a recurrent projection, whose input
+embedding is shared with the output layer. This module holds its sizes, its weights and its signatures; the step itself
+is laid out in `cifg.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgewise_models import cifg
+from edgewise_models.tensorflow import tf
+from edgewise_models.writer import Facts, Weight
+from edgewise_wire.errors import ConfigError, DataError
+from edgewise_wire.weights import Array, WeightSpec
+
+TASK = "next-word"
+TOKENIZER = "words-1"  # edgewise_edge.tokenizer.WordTokenizer
+MARKS = 4  # padding, unknown word, start mark, end mark: never ranked
+SUGGESTIONS = 5
+INITIAL_RANGE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class NextWord:
+    """Sizes and settings of the model; the defaults are Gboard's, 1,422,250 parameters.
+
+    `vocabulary` is V, the four marks included; `clip_norm` bounds the gradient's L2 norm in each training step, `None`
+    for plain SGD.
+
+    Raises:
+        ConfigError: if a size is out of its range.
+    """
+
+    vocabulary: int = 10_000
+    embedding: int = 96
+    units: int = 670
+    steps: int = 20
+    batch: int = 16
+    seed: int = 0
+    clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        least = {"vocabulary": MARKS + 3, "embedding": 1, "units": 1, "steps": 2, "batch": 1, "seed": 0}
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                raise ConfigError(f"{name.replace('_', ' ')}: expected {bound} or more, got {getattr(self, name)}")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ConfigError(f"clip norm: expected more than 0, got {self.clip_norm}")
+
+    @property
+    def specs(self) -> tuple[WeightSpec, ...]:
+        """The weights in the order in which they travel."""
+        v, d, h = self.vocabulary, self.embedding, self.units
+        shapes = {
+            "embedding": (v, d),
+            "output_bias": (v,),
+            "lstm_kernel": (2 * d, 3 * h),
+            "lstm_bias": (3 * h,),
+            "projection": (h, d),
+        }
+        return tuple(WeightSpec(name, shape) for name, shape in shapes.items())
+
+    def initial_weights(self) -> dict[str, Array]:
+        """Return float32 weights drawn from `seed`: uniform, biases zero but 1 for the forget gate."""
+        rng = np.random.default_rng(self.seed)
+        weights = {}
+        for spec in self.specs:
+            if len(spec.shape) == 1:
+                weights[spec.name] = np.zeros(spec.shape, np.float32)
+            else:
+                bound = INITIAL_RANGE if spec.name == "embedding" else np.sqrt(6.0 / sum(spec.shape))
+                weights[spec.name] = rng.uniform(-bound, bound, spec.shape).astype(np.float32)
+        weights["lstm_bias"][: self.units] = 1.0  # the gates stand in the order forget, candidate, output
+        return weights
+
+
+class NextWordModule:
+    """The model's variables and signatures, ready for `writer.write_artifact`."""
+
+    def __init__(self, config: NextWord) -> None:
+        self.config = config
+        initial = config.initial_weights()
+        self.weights = [Weight(spec.name, tf.Variable(initial[spec.name], name=spec.name)) for spec in config.specs]
+
+    def functions(self) -> dict[str, Any]:
+        """Return the concrete functions of `train`, `evaluate` and `infer`."""
+        config = self.config
+        tokens, labels = _ids("tokens", config.batch, config.steps), _ids("labels", config.batch, config.steps)
+        weight = tf.TensorSpec((config.batch, config.steps), tf.float32, name="weight")
+        rate = tf.TensorSpec((), tf.float32, name="learning_rate")
+        return {
+            "train": self._train().get_concrete_function(tokens, labels, weight, rate),
+            "evaluate": self._evaluate().get_concrete_function(tokens, labels, weight),
+            "infer": self._infer().get_concrete_function(_ids("tokens", 1, config.steps)),
+        }
+
+    def facts(self, name: str, words: Sequence[str]) -> Facts:
+        """Return what the manifest says about this model with these words, whose ids begin at 4.
+
+        Raises:
+            DataError: if the words do not fill the vocabulary exactly.
+        """
+        if len(words) != self.config.vocabulary - MARKS:
+            raise DataError(f"vocabulary: expected {self.config.vocabulary - MARKS} words, got {len(words)}")
+        return Facts(
+            task=TASK,
+            name=name,
+            batch=self.config.batch,
+            steps=self.config.steps,
+            inputs=("tokens",),
+            metrics=("top1", "top3"),
+            tokenizer=TOKENIZER,
+            vocabulary=tuple(words),
+        )
+
+    def _parameters(self) -> cifg.Parameters:
+        return cifg.Parameters(*(weight.variable.read_value() for weight in self.weights))
+
+    def _train(self) -> Any:
+        def train(tokens: Any, labels: Any, weight: Any, learning_rate: Any) -> dict[str, Any]:
+            parameters = self._parameters()
+            step = cifg.train_step(parameters, tokens, labels, weight, learning_rate)
+            changes = _clipped(step.changes, learning_rate, self.config.clip_norm)
+            for entry, value, change in zip(self.weights, parameters, changes, strict=True):
+                entry.variable.assign(value - change)
+            return {"loss": step.loss, "weight_sum": step.weight_sum}
+
+        return tf.function(train)
+
+    def _evaluate(self) -> Any:
+        def evaluate(tokens: Any, labels: Any, weight: Any) -> dict[str, Any]:
+            return cifg.evaluate(self._parameters(), tokens, labels, weight, first_ranked=MARKS)
+
+        return tf.function(evaluate)
+
+    def _infer(self) -> Any:
+        count = min(SUGGESTIONS, self.config.vocabulary - MARKS)
+
+        def infer(tokens: Any) -> dict[str, Any]:
+            return cifg.suggest(self._parameters(), tokens, count=count, first_ranked=MARKS)
+
+        return tf.function(infer)
+
+
+def _ids(name: str, rows: int, steps: int) -> Any:
+    return tf.TensorSpec((rows, steps), tf.int32, name=name)
+
+
+def _clipped(changes: cifg.Parameters, learning_rate: Any, norm: float | None) -> cifg.Parameters:
+    """Bound the gradient's norm; the changes are gradients that the learning rate already multiplies."""
+    if norm is None:
+        return changes
+    length = tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(change)) for change in changes]))
+    scale = tf.minimum(1.0, norm * learning_rate / tf.maximum(length, 1e-30))
+    return cifg.Parameters(*(change * scale for change in changes))

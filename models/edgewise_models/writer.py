@@ -1,0 +1,291 @@
+"""From concrete functions to one proved model file: convert, un-share the weights, embed the manifest, prove, write.
+
+Nothing that was not proved ever stands under the final name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgewise_models.container import Container
+from edgewise_models.tensorflow import quiet, tf
+from edgewise_wire.artifact import Artifact
+from edgewise_wire.errors import DataError, ModelError, UnavailableError
+from edgewise_wire.manifest import ENTRY, Manifest, TensorSpec, Variant, vocabulary_hash
+from edgewise_wire.tflite_cost import flops, peak_bytes
+from edgewise_wire.tflite_file import Signature, TfliteFile, parse
+from edgewise_wire.weights import Role, WeightSpec
+
+Functions = Mapping[str, Any]
+"""Concrete functions by the name of their signature; each takes named tensors and returns a dictionary of tensors."""
+
+# What a process holds besides the file and its arenas: Python, NumPy and the runtime's library, measured on x86-64.
+PROCESS_BYTES = 45 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A variable of the model under the name by which clients know it."""
+
+    name: str
+    variable: Any
+    role: Role = "trainable"
+
+    @property
+    def spec(self) -> WeightSpec:
+        """Its name, shape, dtype and role."""
+        return WeightSpec(self.name, tuple(self.variable.shape), self.variable.dtype.name, self.role)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the manifest says and the file cannot: see `Manifest` for each."""
+
+    task: str
+    name: str
+    batch: int
+    steps: int
+    inputs: tuple[str, ...]
+    metrics: tuple[str, ...] = ()
+    seed: bool = False
+    tokenizer: str = ""
+    vocabulary: tuple[str, ...] = ()
+    variants: tuple[Variant, ...] = ()
+
+
+def write_artifact(
+    path: str | Path,
+    functions: Functions,
+    weights: Sequence[Weight],
+    facts: Facts,
+    *,
+    prove: Callable[[bytes], object],
+) -> Artifact:
+    """Build a model file, prove it, and only then let it stand under its name.
+
+    Args:
+        path: the file to write; an older one is replaced in one step, or stays as it is if anything fails.
+        functions: `train`, `evaluate`, `infer` and any further signatures. `get_weights`, `set_weights` and, for
+            models with slots, `get_slots` and `reset_optimizer` are added here.
+        weights: every variable, in the order in which weights travel.
+        facts: for the manifest.
+        prove: is given the file's bytes and raises if they do not train as they must.
+
+    Raises:
+        ModelError: if the graph needs operators that the plain runtimes lack, or the proof fails.
+        DataError: if the file cannot be written.
+    """
+    data = build_artifact(functions, weights, facts)
+    prove(data)
+    write_atomically(Path(path), data)
+    return Artifact.load(data)
+
+
+def build_artifact(functions: Functions, weights: Sequence[Weight], facts: Facts, *, allow_flex: bool = False) -> bytes:
+    """Return the bytes of a model file that is complete but not proved. Raises as `write_artifact` does."""
+    _check_variables(functions, weights)
+    container = Container(convert({**functions, **_weight_functions(weights)}, weights, allow_flex=allow_flex))
+    buffers = _own_buffers(container, weights)
+    container.drop_unused()
+    graph = parse(container.pack())
+    refuse_custom(graph, allow_flex=allow_flex)
+    manifest = _manifest(container, graph, [weight.spec for weight in weights], buffers, facts)
+    container.add_metadata(ENTRY, manifest.to_json())
+    data = container.pack()
+    Artifact.load(data)  # what we write, we can read
+    return data
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that its name never shows a part of it: a temporary one beside it, synced, then renamed.
+
+    Raises:
+        DataError: if the folder is missing or may not be written to.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def convert(functions: Functions, weights: Sequence[Weight], *, allow_flex: bool = False) -> bytes:
+    """Return what TensorFlow's converter makes of the functions, with built-in operators only.
+
+    Raises:
+        ModelError: naming the operators that only Flex would have.
+    """
+    holder = tf.Module()
+    holder.kept = [weight.variable for weight in weights]
+    sets = [tf.lite.OpsSet.TFLITE_BUILTINS, *([tf.lite.OpsSet.SELECT_TF_OPS] if allow_flex else [])]
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        tf.saved_model.save(holder, folder, signatures=dict(functions))
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(functions))
+        converter.experimental_enable_resource_variables = True
+        converter.target_spec.supported_ops = sets
+        try:
+            data: bytes = converter.convert()
+        except Exception as error:  # the converter raises its own type, and ValueError, and RuntimeError
+            raise ModelError(_conversion_error(error)) from error
+    return data
+
+
+def refuse_custom(file: TfliteFile, *, allow_flex: bool = False) -> None:
+    """Check that the plain runtimes have every operator.
+
+    Raises:
+        ModelError: naming those that they lack.
+    """
+    custom = sorted({code.name for code in file.codes if code.custom and not (allow_flex and code.flex)})
+    if custom:
+        raise ModelError(f"operators that no plain runtime has: {', '.join(custom)}; write the layer without them")
+
+
+def _conversion_error(error: Exception) -> str:
+    found = re.search(r"(?:Flex|Custom) ops: (.+)", str(error))
+    if found:
+        return f"operators that no plain runtime has: {found[1].strip()}; write the layer without them"
+    lines = [line.strip() for line in str(error).splitlines() if "error:" in line] or str(error).strip().splitlines()
+    return f"TensorFlow's converter refuses the graph: {lines[0] if lines else type(error).__name__}"
+
+
+def _check_variables(functions: Functions, weights: Sequence[Weight]) -> None:
+    """Refuse a variable that nobody declared: it would not travel, and the file would not hold its value."""
+    names = [weight.name for weight in weights]
+    if len(set(names)) != len(names):
+        raise ModelError(f"two weights have the same name: {sorted(n for n in names if names.count(n) > 1)[0]!r}")
+    known = {id(weight.variable.handle) for weight in weights}
+    for signature, function in functions.items():
+        for variable in function.graph.variables:
+            if id(variable.handle) not in known:
+                raise ModelError(f"signature {signature!r} uses the variable {variable.name!r}, which is no weight")
+
+
+def _key(number: int) -> str:
+    """Return a weight's name during conversion: TensorFlow takes only identifiers as names of arguments."""
+    return f"w{number:05d}"
+
+
+def _weight_functions(weights: Sequence[Weight]) -> dict[str, Any]:
+    dummy = tf.TensorSpec((), tf.float32, name="dummy")  # Java refuses an empty map of inputs
+    averaged = {_key(i): w.variable for i, w in enumerate(weights) if w.role != "slot"}
+    slots = {_key(i): w.variable for i, w in enumerate(weights) if w.role == "slot"}
+    specs = {key: tf.TensorSpec(v.shape, v.dtype, name=key) for key, v in averaged.items()}
+    functions = {
+        "get_weights": _reader(averaged).get_concrete_function(dummy=dummy),
+        "set_weights": _setter(averaged).get_concrete_function(**specs),
+    }
+    if slots:
+        functions["get_slots"] = _reader(slots).get_concrete_function(dummy=dummy)
+        functions["reset_optimizer"] = _resetter(slots).get_concrete_function(dummy=dummy)
+    return functions
+
+
+def _reader(variables: Mapping[str, Any]) -> Any:
+    def get(dummy: Any) -> dict[str, Any]:
+        del dummy
+        return {key: tf.identity(variable) for key, variable in variables.items()}
+
+    return tf.function(get)
+
+
+def _setter(variables: Mapping[str, Any]) -> Any:
+    def assign(**values: Any) -> dict[str, Any]:
+        for key, variable in variables.items():
+            variable.assign(values[key])
+        return {"ok": tf.constant(1)}
+
+    return tf.function(assign)
+
+
+def _resetter(variables: Mapping[str, Any]) -> Any:
+    initial = {key: variable.numpy() for key, variable in variables.items()}
+
+    def reset(dummy: Any) -> dict[str, Any]:
+        zero = dummy * 0.0  # a runtime value, so that the converter does not fold the fill into a constant
+        for key, variable in variables.items():
+            value = initial[key]
+            if value.size and (value == value.flat[0]).all():
+                first = tf.cast(zero, variable.dtype) + tf.constant(value.flat[0], variable.dtype)
+                variable.assign(tf.fill(variable.shape, first))
+            else:
+                variable.assign(tf.constant(value))
+        return {"ok": tf.constant(1)}
+
+    return tf.function(reset)
+
+
+def _own_buffers(container: Container, weights: Sequence[Weight]) -> list[int]:
+    """Give each averaged weight its own buffer, check that it holds the variable's value, and restore the names."""
+    buffers = []
+    for number, weight in enumerate(weights):
+        signature = "get_slots" if weight.role == "slot" else "get_weights"
+        variable = container.variable_of_output(signature, _key(number))
+        buffers.append(container.initial_value(variable)[0] if weight.role == "slot" else container.make_own(variable))
+        if container.initial_value(variable)[1] != np.ascontiguousarray(weight.variable.numpy()).tobytes():
+            raise ModelError(f"weight {weight.name!r}: the converted file does not hold its value")
+    names = {_key(number): weight.name for number, weight in enumerate(weights)}
+    for signature in ("get_weights", "set_weights", *(["get_slots"] if any(w.role == "slot" for w in weights) else [])):
+        container.rename(signature, names)
+    return buffers
+
+
+def _manifest(
+    container: Container, graph: TfliteFile, specs: Sequence[WeightSpec], buffers: Sequence[int], facts: Facts
+) -> Manifest:
+    train = graph.signatures["train"]
+    return Manifest(
+        task=facts.task,
+        name=facts.name,
+        weights=tuple(specs),
+        buffers=tuple(buffers),
+        batch=facts.batch,
+        steps=facts.steps,
+        inputs=tuple(_input(train, name) for name in facts.inputs),
+        labels=_input(train, "labels"),
+        weight=_input(train, "weight"),
+        metrics=facts.metrics,
+        operators=tuple(sorted({code.name for code in graph.codes})),
+        min_runtime=container.metadata("min_runtime_version").rstrip(b"\0").decode() or "2.6.0",
+        flops=flops(graph, train.subgraph),
+        peak_memory=PROCESS_BYTES + sum(span.size for span in graph.buffers) + peak_bytes(graph, train.subgraph),
+        seed=facts.seed,
+        tokenizer=facts.tokenizer,
+        vocabulary=facts.vocabulary,
+        vocabulary_hash=vocabulary_hash(facts.vocabulary) if facts.vocabulary else "",
+        variants=facts.variants,
+    )
+
+
+def _input(signature: Signature, name: str) -> TensorSpec:
+    if name not in signature.inputs:
+        raise ModelError(f"'train' has no input {name!r}; it has {', '.join(signature.inputs)}")
+    tensor = signature.inputs[name]
+    return TensorSpec(name, tensor.shape, tensor.dtype)
+
+
+def check_folder(path: Path) -> None:
+    """Refuse early what would fail after minutes of work.
+
+    Raises:
+        UnavailableError: if the folder of `path` is not there or may not be written to.
+    """
+    if not os.access(path.parent, os.W_OK):
+        raise UnavailableError(f"{path}: the folder {path.parent} is not there or may not be written to")
