@@ -1,0 +1,131 @@
+"""Fetching blobs chunk by chunk from retained messages: a bounded window of topics, every chunk checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from edgewise_edge.link import Heard, Link
+from edgewise_edge.local_training import Step
+from edgewise_edge.phases import Phase
+from edgewise_wire.blobs import BlobAssembler, BlobStore, chunk_count
+from edgewise_wire.clock import Clock
+from edgewise_wire.errors import ProtocolError
+from edgewise_wire.messages import BlobChunk, BlobRef, BlobRequest, DeviceState, Range
+from edgewise_wire.ranges import ChunkSet, indices
+from edgewise_wire.topics import blob_chunk
+
+WINDOW = 8  # chunk topics asked for at a time: 1 MB on the way, and as many filters as AWS IoT Core takes at once
+SILENCE_SECONDS = 10.0  # no chunk for so long: the broker does not have them, so ask the coordinator
+
+
+class Download(Phase):
+    """Fetches the blobs of an assignment into the store, one after the other; those that are there cost nothing.
+
+    Law: a file stands under a hash in the store only if its bytes have that hash.
+    """
+
+    state = DeviceState.DOWNLOADING
+
+    def __init__(self, link: Link, clock: Clock, store: BlobStore, round_number: int, refs: Iterable[BlobRef]) -> None:
+        self._link = link
+        self._clock = clock
+        self._store = store
+        self._round = round_number
+        self._waiting = list(refs)
+        self._total = sum(map(chunk_count, self._waiting))
+        self._fetched = 0
+        self._assembler: BlobAssembler | None = None
+        self._missing: Iterator[int] = iter(())
+        self._asked: set[int] = set()
+        self.bytes_fetched = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether every blob is in the store."""
+        return self._assembler is None and not self._waiting
+
+    @property
+    def progress(self) -> Step:
+        """Chunks that are there, of how many."""
+        return Step(self._fetched, self._total, 0.0)
+
+    def start(self) -> None:
+        """Take up what is on disk and ask for the first chunks."""
+        self._next()
+
+    def connected(self) -> None:
+        """The transport renews the subscriptions; the silence is counted from now."""
+        self._wait()
+
+    def hear(self, heard: Heard) -> None:
+        """Take a chunk if it is one that was asked for and its bytes are the right ones."""
+        body, assembler = heard.body, self._assembler
+        if not isinstance(body, BlobChunk) or assembler is None or body.hash != assembler.ref.hash:
+            return
+        if body.index not in self._asked:
+            return
+        try:
+            assembler.add(body.index, body.data)
+        except ProtocolError as error:
+            self._link.drop("corrupt", str(error))
+            return
+        self._asked.discard(body.index)
+        self._link.transport.unsubscribe(self._topic(body.index))
+        self._fetched += 1
+        self.bytes_fetched += len(body.data)
+        self._wait()
+        self._next() if assembler.complete else self._ask()
+
+    def tick(self) -> None:
+        """After a silence, name what is missing."""
+        if self._clock.now() < self.due or self._assembler is None:
+            return
+        # If nothing at all of the window came, the broker has probably lost the blob: name all that is missing.
+        lost = self._assembler.missing() if len(self._asked) >= WINDOW else _ranges(self._assembler, self._asked)
+        self._link.say(BlobRequest(self._assembler.ref.hash, lost), self._round)
+        self._wait()
+
+    def stop(self) -> None:
+        """Stop asking; what came is kept on disk."""
+        if self._asked:
+            self._link.transport.unsubscribe(*(self._topic(index) for index in self._asked))
+            self._asked.clear()
+        if self._assembler is not None:
+            self._assembler.close()
+
+    def _next(self) -> None:
+        """Finish the blob in work and open the next one that is not whole yet."""
+        while True:
+            if self._assembler is not None:
+                if not self._assembler.complete:
+                    break
+                self._assembler.finish()
+                self._assembler = None
+            if not self._waiting:
+                return
+            self._assembler = self._store.assembler(self._waiting.pop(0))
+            missing = self._assembler.missing()
+            self._missing = indices(missing)
+            self._fetched += chunk_count(self._assembler.ref) - sum(span.last - span.first + 1 for span in missing)
+        self._wait()
+        self._ask()
+
+    def _ask(self) -> None:
+        fresh = [index for _, index in zip(range(WINDOW - len(self._asked)), self._missing, strict=False)]
+        if fresh:
+            self._asked.update(fresh)
+            self._link.transport.subscribe(*(self._topic(index) for index in fresh))
+
+    def _wait(self) -> None:
+        self.due = self._clock.now() + SILENCE_SECONDS
+
+    def _topic(self, index: int) -> str:
+        assert self._assembler is not None  # noqa: S101  asked only while there is one
+        return blob_chunk(self._link.identity.fleet, self._assembler.ref.hash, index)
+
+
+def _ranges(assembler: BlobAssembler, chosen: Iterable[int]) -> tuple[Range, ...]:
+    chunks = ChunkSet(chunk_count(assembler.ref))
+    for index in chosen:
+        chunks.add(index)
+    return chunks.ranges()

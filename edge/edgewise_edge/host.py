@@ -1,0 +1,166 @@
+"""What the host of an agent supplies: examples, a trainer, and whether now is a good time.
+
+The agent knows nothing else of the device it runs on, so a Raspberry Pi, a simulator and a test plug in the same way.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from edgewise_edge.home import Home
+from edgewise_edge.local_training import ArrayExamples, Examples, TrainerLike
+from edgewise_edge.store import ExampleStore
+from edgewise_wire.errors import ModelError
+from edgewise_wire.manifest import Manifest
+from edgewise_wire.messages import Kind
+
+RUNTIMES = ("ai-edge-litert", "tflite-runtime")
+
+
+class Counts(NamedTuple):
+    """How many examples a device holds."""
+
+    train: int
+    held_out: int
+
+    def of(self, kind: Kind) -> int:
+        """Return the number that an assignment of this kind is about."""
+        return self.held_out if kind is Kind.EVALUATE else self.train
+
+
+class Condition(Protocol):
+    """One thing that must hold while a device takes part: power, temperature, an owner's wish."""
+
+    def obstacle(self) -> str | None:
+        """Return why not now, as a clause for people (`paused by its owner`), or `None` if it holds."""
+
+
+class Host(Protocol):
+    """What an agent asks of the device it runs on."""
+
+    @property
+    def runtime(self) -> str:
+        """The name and version of what trains."""
+
+    def counts(self) -> Counts:
+        """Return how many examples there are."""
+
+    def obstacle(self) -> str | None:
+        """Return why the device cannot take part now, or `None`; asked between any two batches."""
+
+    def trainer(self, graph: Path, graph_hash: bytes) -> TrainerLike:
+        """Return a trainer over the graph file; the same one again for the same hash."""
+
+    def examples(self, manifest: Manifest, kind: Kind) -> Examples:
+        """Return the examples that an assignment of this kind is about, as the graph takes them."""
+
+
+class AlwaysEligible:
+    """The condition that always holds."""
+
+    def obstacle(self) -> str | None:
+        """Return `None`."""
+        return None
+
+
+class NotPaused:
+    """Holds unless the owner has paused the device (`edgewise device pause`)."""
+
+    def __init__(self, home: Home) -> None:
+        self._mark = home.paused
+
+    def obstacle(self) -> str | None:
+        """Return why not now."""
+        return "paused by its owner" if self._mark.exists() else None
+
+
+class DeviceHost:
+    """A device with an example store: a Raspberry Pi, a laptop.
+
+    Args:
+        home: the device's folder.
+        store: its examples.
+        threads: for the trainer.
+        conditions: what must hold besides the owner's pause.
+        load: makes a trainer out of a file; the real one when left out, imported only when first needed.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        store: ExampleStore,
+        *,
+        threads: int = 1,
+        conditions: Sequence[Condition] = (),
+        load: Callable[[Path], TrainerLike] | None = None,
+    ) -> None:
+        self._store = store
+        self._conditions = (NotPaused(home), *conditions)
+        self._load = load or (lambda path: _load_trainer(path, threads))
+        self._loaded: tuple[bytes, TrainerLike] | None = None
+
+    @property
+    def runtime(self) -> str:
+        """The runtime that is installed; found without importing it."""
+        return installed_runtime()
+
+    def counts(self) -> Counts:
+        """Return how many examples the store holds."""
+        return Counts(self._store.count(held_out=False), self._store.count(held_out=True))
+
+    def obstacle(self) -> str | None:
+        """Return the first condition's reason that does not hold."""
+        return next((why for condition in self._conditions if (why := condition.obstacle())), None)
+
+    def trainer(self, graph: Path, graph_hash: bytes) -> TrainerLike:
+        """Return the trainer of this graph, kept between rounds: loading costs more than a round's small ones take."""
+        if self._loaded is None or self._loaded[0] != graph_hash:
+            self._loaded = None  # two graphs at once would not fit a small device
+            self._loaded = (graph_hash, self._load(graph))
+        return self._loaded[1]
+
+    def examples(self, manifest: Manifest, kind: Kind) -> Examples:
+        """Return the store's examples in the form that the manifest's task asks for.
+
+        Raises:
+            ModelError: if this device knows no such task.
+        """
+        if manifest.task not in TASKS:
+            raise ModelError(f"model task {manifest.task!r}: this device knows {', '.join(TASKS)}")
+        texts = self._store.texts(held_out=kind is Kind.EVALUATE)
+        return TASKS[manifest.task](manifest, texts, kind is Kind.EVALUATE)
+
+
+def next_word_examples(manifest: Manifest, texts: Sequence[str], for_evaluation: bool) -> Examples:
+    """Return one example a text that has words, for a next-word model."""
+    from edgewise_edge.next_word import rows
+    from edgewise_edge.tokenizer import WordTokenizer
+
+    tokenizer = WordTokenizer(manifest.vocabulary)
+    found = rows(texts, tokenizer, steps=manifest.steps, for_evaluation=for_evaluation)
+    return ArrayExamples(found._asdict(), manifest.batch)
+
+
+TASKS: dict[str, Callable[[Manifest, Sequence[str], bool], Examples]] = {"next-word": next_word_examples}
+"""How each task turns a store's texts into examples; another task is another entry."""
+
+
+def installed_runtime() -> str:
+    """Return the name and version of the TFLite runtime that is installed, `none` if there is none."""
+    for name in RUNTIMES:
+        try:
+            return f"{name} {importlib.metadata.version(name)}"
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return "none"
+
+
+def _load_trainer(path: Path, threads: int) -> TrainerLike:
+    from edgewise_edge.trainer import (
+        Trainer,  # the runtime behind it takes 40 MB: only when there is something to train
+    )
+
+    return Trainer(path, threads=threads)

@@ -1,0 +1,137 @@
+"""The device's end of the wire: what it says goes out as messages, what comes in is decoded, checked and counted."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from typing import Final
+
+from edgewise_wire import topics
+from edgewise_wire.codec import decode, encode
+from edgewise_wire.errors import ProtocolError, TransportError
+from edgewise_wire.messages import (
+    Abort,
+    Assignment,
+    BlobChunk,
+    Body,
+    ChunkAck,
+    ComeBackLater,
+    Envelope,
+    Presence,
+    ReportAck,
+    UploadGrant,
+)
+from edgewise_wire.topics import PROTOCOL
+from edgewise_wire.transport.base import Message, Transport, Will
+
+log = logging.getLogger(__name__)
+
+HEARD: Final = (Assignment, UploadGrant, ChunkAck, ReportAck, Abort, ComeBackLater)
+"""What a coordinator may say to a device; anything else on its `down` topic is dropped."""
+
+SENTENCE_BYTES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a device is on the wire. `session` is drawn anew at every process start.
+
+    Raises:
+        ConfigError: if the fleet's or the device's name may not stand in a topic.
+    """
+
+    fleet: str
+    device: str
+    session: int
+
+    def __post_init__(self) -> None:
+        topics.check_name("fleet", self.fleet)
+        topics.check_name("device", self.device)
+
+    def presence(self, *, online: bool) -> bytes:
+        """Return the encoded presence; the same message id every time, since it is retained and says a state."""
+        return encode(Envelope(self.fleet, 0, 0, Presence(online, self.session)))
+
+    @property
+    def will(self) -> Will:
+        """What the broker says for this device when its link breaks."""
+        return Will(topics.device_state(self.fleet, self.device), self.presence(online=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A message that passed every check."""
+
+    round: int
+    message_id: int
+    body: Body
+
+
+class Link:
+    """Says and hears for one device; `dropped` counts what was not valid, by reason, `bytes_in` what came in all."""
+
+    def __init__(self, transport: Transport, identity: Identity) -> None:
+        self.transport = transport
+        self.identity = identity
+        self.dropped: Counter[str] = Counter()
+        self.bytes_in = 0
+        self._up = topics.device_up(identity.fleet, identity.device)
+        self._down = topics.device_down(identity.fleet, identity.device)
+        self._state = topics.device_state(identity.fleet, identity.device)
+        self._said = 0
+
+    def listen(self) -> None:
+        """Ask for what is said to this device."""
+        self.transport.subscribe(self._down)
+
+    def show(self, *, online: bool) -> None:
+        """Publish the presence."""
+        self._publish(self._state, self.identity.presence(online=online), retain=True, qos=1)
+
+    def say(self, body: Body, round_number: int = 0, *, qos: int = 1) -> bool:
+        """Say something to the coordinator; return whether it went to the transport (a full outbox refuses it)."""
+        self._said += 1
+        message_id = (self.identity.session + self._said) % (1 << 64)
+        payload = encode(Envelope(self.identity.fleet, round_number, message_id, body))
+        return self._publish(self._up, payload, retain=False, qos=qos)
+
+    def hear(self, message: Message) -> Heard | None:
+        """Return what a message says, or `None` if it is not for this device or not valid."""
+        self.bytes_in += len(message.payload)
+        try:
+            envelope = decode(message.payload)
+        except ProtocolError as error:
+            self.drop("invalid", str(error))
+            return None
+        body = envelope.body
+        if envelope.fleet != self.identity.fleet or envelope.protocol != PROTOCOL:
+            self.drop("foreign", f"fleet {envelope.fleet[:40]!r}, protocol {envelope.protocol}")
+            return None
+        if isinstance(body, BlobChunk):
+            expected = topics.blob_chunk(self.identity.fleet, body.hash, body.index)
+        else:
+            expected = self._down
+        if message.topic != expected or not isinstance(body, (BlobChunk, *HEARD)):
+            self.drop("misplaced", f"{type(body).__name__} on {message.topic[:120]!r}")
+            return None
+        return Heard(envelope.round, envelope.message_id, body)
+
+    def drop(self, kind: str, detail: str) -> None:
+        """Count a message that was of no use."""
+        self.dropped[kind] += 1
+        log.debug("dropped a message: %s (%s)", kind, detail)
+
+    def _publish(self, topic: str, payload: bytes, *, retain: bool, qos: int) -> bool:
+        try:
+            self.transport.publish(topic, payload, retain=retain, qos=qos)
+        except TransportError as error:
+            log.debug("not sent: %s", error)
+            return False
+        return True
+
+
+def sentence(text: str) -> str:
+    """Return words for people cut to what a message carries, 512 bytes of UTF-8 on one line."""
+    flat = " ".join(text.split())
+    return flat.encode()[:SENTENCE_BYTES].decode("utf-8", "ignore")

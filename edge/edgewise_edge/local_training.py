@@ -1,0 +1,265 @@
+"""Local training and evaluation: what one device does with a round's weights (McMahan et al. 2017, algorithm 1).
+
+Both are generators that yield after every batch, so whoever drives them decides between any two batches whether to go
+on; the simulator drives them to the end. Nothing here knows a task: `Examples` hands out batches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewise_wire.errors import RunError
+from edgewise_wire.manifest import Manifest
+from edgewise_wire.weights import Array, Flat, Weights, flatten, unflatten
+
+Batch: TypeAlias = Mapping[str, Array]
+"""One batch by the graph's input names: model inputs, `labels`, `weight` (0 for padding)."""
+Order: TypeAlias = NDArray[np.int64]
+"""Numbers of examples, in the order in which they are used."""
+
+
+class Examples(Protocol):
+    """What a task gives to train on: numbered examples that can be made into batches of the graph's shape."""
+
+    @property
+    def batch(self) -> int:
+        """The rows of a batch."""
+
+    def __len__(self) -> int:
+        """Return how many examples there are."""
+
+    def batches(self, order: Order) -> Iterator[Batch]:
+        """Yield the examples with these numbers, in this order, as batches."""
+
+
+class StepLike(Protocol):
+    """What one training step says."""
+
+    @property
+    def loss(self) -> float:
+        """The weighted mean loss of the batch, before the step."""
+
+    @property
+    def weight_sum(self) -> float:
+        """The sum of the batch's weights."""
+
+
+class TrainerLike(Protocol):
+    """The part of `edgewise_edge.trainer.Trainer` that local training needs."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the artifact says about itself."""
+
+    def get_weights(self) -> Weights:
+        """Return every weight by name."""
+
+    def set_weights(self, weights: Weights) -> None:
+        """Set every weight."""
+
+    def train_step(self, batch: Batch, learning_rate: float, *, seed: int = 0) -> StepLike:
+        """Take one step of gradient descent; `seed` drives what is random in the model."""
+
+    def evaluate_step(self, batch: Batch) -> Mapping[str, float]:
+        """Return the sums over one batch, by metric."""
+
+    def reset_optimizer(self) -> None:
+        """Forget what an optimizer remembers of earlier rounds."""
+
+
+class Step(NamedTuple):
+    """Said after every batch: `done` of `total`, and the mean loss so far in this epoch (0 while evaluating)."""
+
+    done: int
+    total: int
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class LocalUpdate:
+    """What local training yields.
+
+    Attributes:
+        update: float32[parameters], local weights minus the round's.
+        examples: how many different examples were used; the update's weight in the average.
+        loss: the weighted mean training loss over the last epoch.
+        steps: optimizer steps taken.
+    """
+
+    update: Flat
+    examples: int
+    loss: float
+    steps: int
+
+    @property
+    def norm(self) -> float:
+        """The update's L2 norm."""
+        return float(np.linalg.norm(self.update))
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSums:
+    """What local evaluation yields: sums by metric, and over how many examples."""
+
+    sums: Mapping[str, float]
+    examples: int
+
+
+class ArrayExamples:
+    """Examples that stand in arrays, one row each; the last batch is filled up with rows of zeros, weight included.
+
+    Args:
+        arrays: by input name, all of the same number of rows; `weight` among them.
+        batch: B, the rows of a batch.
+
+    Example:
+        >>> examples = ArrayExamples({"labels": np.array([7, 8, 9]), "weight": np.ones(3, "f4")}, batch=2)
+        >>> [batch["labels"].tolist() for batch in examples.batches(np.array([2, 1, 0]))]
+        [[9, 8], [7, 0]]
+    """
+
+    def __init__(self, arrays: Mapping[str, Array], batch: int) -> None:
+        self._arrays = dict(arrays)
+        self._batch = batch
+
+    @property
+    def batch(self) -> int:
+        """The rows of a batch."""
+        return self._batch
+
+    def __len__(self) -> int:
+        return len(next(iter(self._arrays.values()), ()))
+
+    def batches(self, order: Order) -> Iterator[Batch]:
+        """Yield the rows with these numbers."""
+        for at in range(0, len(order), self._batch):
+            numbers = order[at : at + self._batch]
+            yield {name: self._rows(array, numbers) for name, array in self._arrays.items()}
+
+    def _rows(self, array: Array, numbers: Order) -> Array:
+        out = np.zeros((self._batch, *array.shape[1:]), array.dtype)
+        np.take(array, numbers, axis=0, out=out[: len(numbers)])
+        return out
+
+
+def batches_of(count: int, batch: int) -> int:
+    """Return how many batches `count` examples make."""
+    return -(-count // batch)
+
+
+def device_generator(seed: int, round_number: int, device: str) -> np.random.Generator:
+    """Return the generator of one device in one round: a function of (seed, round, device) and nothing else.
+
+    Example:
+        >>> int(device_generator(1, 2, "pi-7").integers(1000)) == int(device_generator(1, 2, "pi-7").integers(1000))
+        True
+    """
+    name = hashlib.sha256(device.encode()).digest()
+    words = np.frombuffer(name, "<u4").tolist()
+    return np.random.default_rng([seed & 0xFFFFFFFF, seed >> 32, round_number & 0xFFFFFFFF, round_number >> 32, *words])
+
+
+def train_locally(
+    trainer: TrainerLike,
+    weights: Flat,
+    examples: Examples,
+    *,
+    epochs: int,
+    learning_rate: float,
+    max_examples: int,
+    rng: np.random.Generator,
+) -> Generator[Step, None, LocalUpdate]:
+    """Train from `weights` on a device's own examples, a batch between any two yields.
+
+    Args:
+        trainer: the model; its weights are overwritten.
+        weights: the round's weights, float32[parameters]; read at the beginning and at the end, never written.
+        examples: the device's examples.
+        epochs: passes over the chosen examples, each in an order of its own.
+        learning_rate: of every step.
+        max_examples: a random sample of at most so many is used, 0 for all.
+        rng: drives sample and order; see `device_generator`.
+
+    Returns:
+        The update, by way of `StopIteration.value`; `run_to_end` gives it.
+
+    Raises:
+        RunError: if the loss or the update is not finite.
+
+    Example:
+        >>> update = run_to_end(train_locally(trainer, weights, examples, epochs=1, learning_rate=0.5, max_examples=0,
+        ...                                   rng=device_generator(seed, round_number, device)))  # doctest: +SKIP
+    """
+    specs = trainer.manifest.weights
+    trainer.set_weights(unflatten(weights, specs))
+    trainer.reset_optimizer()
+    chosen = rng.permutation(len(examples))[: max_examples or None]
+    steps, loss, total = 0, 0.0, epochs * batches_of(len(chosen), examples.batch)
+    for epoch in range(epochs):
+        order = chosen if epoch == 0 else rng.permutation(chosen)
+        loss_sum = weight_sum = 0.0
+        for batch in examples.batches(order):
+            step = trainer.train_step(batch, learning_rate, seed=int(rng.integers(1 << 31)))
+            steps += 1
+            _check_loss(step.loss, steps, learning_rate)
+            loss_sum += step.loss * step.weight_sum
+            weight_sum += step.weight_sum
+            loss = loss_sum / weight_sum if weight_sum else 0.0
+            yield Step(steps, total, loss)
+    return LocalUpdate(_difference(trainer, weights), len(chosen), loss, steps)
+
+
+def evaluate_locally(
+    trainer: TrainerLike, weights: Flat, examples: Examples, *, max_examples: int = 0
+) -> Generator[Step, None, LocalSums]:
+    """Evaluate `weights` on the first `max_examples` (0 = all) of a device's examples, a batch between any two yields.
+
+    Raises:
+        RunError: if a sum is not finite.
+    """
+    trainer.set_weights(unflatten(weights, trainer.manifest.weights))
+    count = min(len(examples), max_examples or len(examples))
+    sums: dict[str, float] = {}
+    total = batches_of(count, examples.batch)
+    for done, batch in enumerate(examples.batches(np.arange(count)), start=1):
+        for name, value in trainer.evaluate_step(batch).items():
+            sums[name] = sums.get(name, 0.0) + value
+        yield Step(done, total, 0.0)
+    for name, value in sums.items():
+        if not math.isfinite(value):
+            raise RunError(f"evaluation: the sum {name!r} is {value}; the round's weights are of no use")
+    return LocalSums(sums, count)
+
+
+Result = TypeVar("Result")
+
+
+def run_to_end(work: Generator[Step, None, Result]) -> Result:
+    """Drive local training or evaluation to its end and return what it yields there."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+
+
+def _check_loss(loss: float, step: int, learning_rate: float) -> None:
+    if not math.isfinite(loss):
+        raise RunError(f"training diverged: the loss of step {step} is {loss} at learning rate {learning_rate:g}")
+
+
+def _difference(trainer: TrainerLike, weights: Flat) -> Flat:
+    """Return local minus round weights, in the memory of the local ones."""
+    update = flatten(trainer.get_weights(), trainer.manifest.weights)
+    np.subtract(update, weights, out=update)
+    if not np.isfinite(update).all():
+        raise RunError("training diverged: the update has numbers that are not finite; a lower learning rate may help")
+    return update
