@@ -60,16 +60,14 @@ class ExactSum:
     def add_blocks(self, blocks: Iterable[Flat], weight: float) -> None:
         """Fold one vector in that comes in consecutive pieces, so that it never has to be in memory whole.
 
-        The pieces must have been checked with `check_term`: a piece that is refused half-way leaves the sum undefined.
+        The pieces must have been checked with `check`: a piece that is refused half-way leaves the sum undefined.
 
         Raises:
             InputError: as `add`.
         """
-        if not 0 < weight <= WEIGHT_SUM_LIMIT:
-            raise InputError(f"weight of an update: expected a number in (0, 2^40], got {weight}")
         at = 0
         for piece in blocks:
-            self._check(piece, weight, at)
+            self.check(piece, weight, at)
             for start in range(0, len(piece), BLOCK):
                 at += self._fold(piece[start : start + BLOCK], weight, at)
         if at != self.size:
@@ -85,7 +83,14 @@ class ExactSum:
         np.add(target, block.view(np.int64), out=target)
         return len(part)
 
-    def _check(self, piece: Flat, weight: float, at: int) -> None:
+    def check(self, piece: Flat, weight: float, at: int = 0) -> None:
+        """Check that `weight` · `piece` can be folded in at element `at`.
+
+        Raises:
+            InputError: as `add`.
+        """
+        if not 0 < weight <= WEIGHT_SUM_LIMIT:
+            raise InputError(f"weight of an update: expected a number in (0, 2^40], got {weight}")
         if at + len(piece) > self.size:
             raise InputError(f"update: expected float32[{self.size}], got at least {at + len(piece)} numbers")
         if not len(piece):

@@ -94,6 +94,7 @@ class Settings:
     evaluate_every: int = 1
     evaluation_timeout: float = 120.0
     max_abandoned: int = 10
+    keep_updates: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -1,0 +1,88 @@
+"""A round while it runs: its machine, its upload desk, its running sum, and what it has to say to a device."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgewise_coordinator.exact_sum import ExactSum
+from edgewise_coordinator.machine import Phase, RoundMachine, Status
+from edgewise_coordinator.state import Report
+from edgewise_coordinator.summary import RoundSummary
+from edgewise_coordinator.uploads import UploadDesk
+from edgewise_wire.messages import Assignment, BlobRef, Kind
+
+
+@dataclass(slots=True)
+class ActiveRound:
+    """Everything that lives as long as one round."""
+
+    machine: RoundMachine
+    version: int
+    graph: BlobRef
+    weights: BlobRef
+    desk: UploadDesk
+    spool: Path
+    total: ExactSum
+    started: float
+    bytes_up_before: int
+    bytes_down_before: int
+
+    @property
+    def round_id(self) -> int:
+        """The round's number, which every message about it carries."""
+        return self.machine.round_id
+
+    @property
+    def kind(self) -> Kind:
+        """Whether it trains or evaluates."""
+        return self.machine.kind
+
+    def time_left(self, now: float) -> float:
+        """Return the seconds until reports are no longer taken."""
+        return max(1.0, self.machine.since + self.machine.settings.report_timeout - now)
+
+    def assignment(self, attempt: int, template: Assignment, now: float) -> Assignment:
+        """Return what to ask of a device: the settings in `template`, this round's blobs, the time that is left."""
+        return Assignment(
+            attempt=attempt,
+            kind=int(self.kind),
+            graph=self.graph,
+            weights=self.weights,
+            version=self.version,
+            epochs=template.epochs,
+            learning_rate=template.learning_rate,
+            max_examples=template.max_examples,
+            seed=template.seed,
+            deadline=self.time_left(now),
+            mu=template.mu,
+            encoding=template.encoding,
+        )
+
+    def live(self, device: str, attempt: int) -> bool:
+        """Return whether a report of this attempt would still count."""
+        found = self.machine.find(device, attempt)
+        return self.machine.phase.open and found is not None and found.status.live
+
+    def summary(self, reports: list[Report], seconds: float, bytes_up: int, bytes_down: int) -> RoundSummary:
+        """Return what is to be told of the round now."""
+        failed = Counter(p.reason for p in self.machine.participants.values() if p.status is Status.FAILED)
+        examples = sum(r.examples for r in reports)
+        loss = sum(r.loss * r.examples for r in reports) / examples if examples and self.kind is Kind.TRAIN else None
+        return RoundSummary(
+            round_id=self.round_id,
+            kind=self.kind.name.lower(),
+            phase=Phase.COMMITTED.value if self.machine.phase is not Phase.ABANDONED else Phase.ABANDONED.value,
+            version=self.version,
+            started=self.started,
+            seconds=seconds,
+            selected=len(self.machine.participants),
+            reported=len(reports),
+            failed=dict(failed),
+            examples=examples,
+            train_loss=loss,
+            bytes_up=bytes_up - self.bytes_up_before,
+            bytes_down=bytes_down - self.bytes_down_before,
+            reason=self.machine.reason,
+        )

@@ -1,0 +1,386 @@
+"""The coordinator: carries messages between devices and the round's machine, and keeps everything that must last.
+
+One thread, one loop: `step` takes what came in, lets the machine decide, and does what it decided. The order inside
+`_update_arrived` is the promise that nothing acknowledged is lost: spool, sync, record, fold, only then acknowledge.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from edgewise_coordinator.active_round import ActiveRound
+from edgewise_coordinator.algorithms.base import Algorithm
+from edgewise_coordinator.algorithms.fedavg import fedavg
+from edgewise_coordinator.exact_sum import ExactSum
+from edgewise_coordinator.fleet import Fleet
+from edgewise_coordinator.inbox import Inbox
+from edgewise_coordinator.link import Link
+from edgewise_coordinator.machine import Abandon, Action, Assign, Close, Drop, Phase, RoundMachine
+from edgewise_coordinator.publisher import BlobPublisher
+from edgewise_coordinator.reports import ENCODING, pool_measures, read_update
+from edgewise_coordinator.selection.base import Selection
+from edgewise_coordinator.selection.uniform import uniform
+from edgewise_coordinator.settings import RoundSettings, Settings
+from edgewise_coordinator.state import Report, RoundRow, StateStore, VersionRow
+from edgewise_coordinator.summary import RoundSummary
+from edgewise_coordinator.uploads import UploadDesk
+from edgewise_coordinator.versions import Versions
+from edgewise_wire.artifact import Artifact
+from edgewise_wire.blobs import make_ref
+from edgewise_wire.clock import Clock, SystemClock
+from edgewise_wire.errors import InputError
+from edgewise_wire.messages import Abort, Assignment, BlobRef, ComeBackLater, Kind, ReportAck, UploadRequest
+from edgewise_wire.transport.base import Transport
+from edgewise_wire.weights import Flat, flatten, parameters, to_bytes, unflatten
+
+EVENTS_A_STEP = 512  # so that a flood of messages cannot keep the clock from being looked at
+LONGEST_WAIT = 1.0  # seconds in `poll`; deadlines are met to this precision or better
+
+
+class Coordinator:
+    """Runs rounds over one fleet until the model has `settings.rounds` versions more than its first.
+
+    `directory` holds its memory (`state.sqlite`, `versions/`, `spool/`): a coordinator made anew over the same one
+    goes on where the last one was, whatever killed it. `on_round` is called with each round's summary at its end.
+
+    Raises:
+        InputError: if the directory belongs to another fleet or another model.
+        UnavailableError: from any method, if the directory cannot be written.
+    """
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        transport: Transport,
+        directory: Path,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        algorithm: Algorithm | None = None,
+        selection: Selection = uniform,
+        on_round: Callable[[RoundSummary], None] = lambda summary: None,
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.artifact, self.settings, self.directory = artifact, settings, directory
+        self.clock = clock or SystemClock()
+        self.algorithm = algorithm or fedavg()
+        self.on_round = on_round
+        self.link = Link(settings.fleet, transport)
+        self.store = StateStore(directory / "state.sqlite")
+        self._check_directory()
+        self.fleet = Fleet(self.clock, self.store.last_rounds())
+        self.parameters = parameters(artifact.manifest.weights)
+        self.versions = Versions(directory / "versions", self.store, self.parameters)
+        self.publisher = BlobPublisher(settings.fleet, transport, self.clock, self.link.wrap)
+        self.round: ActiveRound | None = None
+        self.version, self.weights, self.state = self._load_model()
+        self.graph, self._graph_data = self._graph_blob()
+        self.inbox = Inbox(self)
+        self._selection = selection
+        self._next_round_at = self.clock.now()
+        self._abandoned_in_a_row = 0
+        self._offered: list[bytes] = []
+        self.link.listen()
+        self._resume()
+
+    # The loop ------------------------------------------------------------------------------------------------------
+
+    def run(self, stop: Callable[[], bool] = lambda: False) -> bool:
+        """Run until the last round, or until `stop()`; return whether every round was committed."""
+        while not self.finished and not stop():
+            self.step(LONGEST_WAIT)
+        return self.complete
+
+    def step(self, timeout: float = 0.0) -> None:
+        """Take what came in (waiting `timeout` seconds at most), then do what is due."""
+        event = self.link.transport.poll(max(0.0, min(timeout, self._until_due())))
+        for _ in range(EVENTS_A_STEP):
+            if event is None:
+                break
+            self.inbox.take(event)
+            event = self.link.transport.poll(0.0)
+        self.tick()
+
+    def tick(self) -> None:
+        """Do what is due."""
+        self.publisher.pump()
+        if self.round is None:
+            self._begin_next()
+        current = self.round
+        if current is None:
+            return
+        current.desk.tick()
+        for action in current.machine.tick(self.fleet):
+            self._carry_out(current, action)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every version asked for exists and has been measured."""
+        return self.version >= self.settings.rounds and not self._evaluation_due() and self.round is None
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will happen: complete, or too many rounds abandoned in a row."""
+        return self.complete or (self.round is None and self._abandoned_in_a_row > self.settings.max_abandoned)
+
+    def model_bytes(self) -> bytes:
+        """Return the model file with the newest weights in it."""
+        return self.artifact.with_weights(unflatten(self.weights, self.artifact.manifest.weights))
+
+    def close(self) -> None:
+        """Take the blobs off the broker and let go of the files."""
+        for blob_hash in self._offered:
+            self.publisher.withdraw(blob_hash)
+        self.store.close()
+
+    # The beginning of a round ---------------------------------------------------------------------------------------
+
+    def _begin_next(self) -> None:
+        if self.finished or self.clock.now() < self._next_round_at:
+            return
+        kind = Kind.EVALUATE if self._evaluation_due() else Kind.TRAIN
+        self.round = self._open_round(kind, self.store.begin_round(kind, self.version, self.clock.wall()))
+
+    def _evaluation_due(self) -> bool:
+        every, last = self.settings.evaluate_every, self.version >= self.settings.rounds
+        if not every or (self.version % every and not last):
+            return False
+        return self.version > int(self.store.recall("evaluated", "-1"))
+
+    def _open_round(self, kind: Kind, round_id: int) -> ActiveRound:
+        spool = self.directory / "spool" / f"{round_id:06}"
+        spool.mkdir(parents=True, exist_ok=True)
+        weights = self._offer_blobs()
+        machine = RoundMachine(
+            round_id,
+            kind,
+            self._round_settings(kind),
+            self._selection,
+            self.clock,
+            self.settings.seed,
+            everyone=kind is Kind.EVALUATE,
+        )
+        desk = UploadDesk(
+            spool,
+            self.settings.uploads,
+            self.clock,
+            lambda device, body: self.link.send(device, body, round_id),
+            self._update_arrived,
+        )
+        return ActiveRound(
+            machine=machine,
+            version=self.version,
+            graph=self.graph,
+            weights=weights,
+            desk=desk,
+            spool=spool,
+            total=ExactSum(self.parameters if kind is Kind.TRAIN else 0),
+            started=self.clock.now(),
+            bytes_up_before=self.link.bytes_up,
+            bytes_down_before=self.bytes_down,
+        )
+
+    def _round_settings(self, kind: Kind) -> RoundSettings:
+        if kind is Kind.TRAIN:
+            return self.settings.cohort
+        return replace(self.settings.cohort, min_reports=1, report_timeout=self.settings.evaluation_timeout)
+
+    def _offer_blobs(self) -> BlobRef:
+        data = to_bytes(self.weights)
+        ref = make_ref(data)
+        wanted = [self.graph.hash, ref.hash]
+        for blob_hash in self._offered:
+            if blob_hash not in wanted:
+                self.publisher.withdraw(blob_hash)
+        self._offered = wanted
+        self.publisher.offer(self.graph, self._graph_data)
+        self.publisher.offer(ref, data)
+        return ref
+
+    @property
+    def bytes_down(self) -> int:
+        """Payload bytes handed to the broker so far: messages to devices, and each blob once."""
+        return self.link.bytes_down + self.publisher.bytes_published
+
+    # What the machine decided ---------------------------------------------------------------------------------------
+
+    def _carry_out(self, current: ActiveRound, action: Action) -> None:
+        if isinstance(action, Assign):
+            self._assign(current, action)
+        elif isinstance(action, Drop):
+            self._drop(current, action)
+        elif isinstance(action, Close):
+            self._close_round(current)
+        elif isinstance(action, Abandon):
+            self._end(current, {}, None)
+
+    def _assign(self, current: ActiveRound, action: Assign) -> None:
+        machine = current.machine
+        # Written before anyone is told, so that no device can answer for a round which a restart would not know.
+        self.store.configure_round(current.round_id, machine.goal, [machine.participants[action.device]])
+        self.fleet.take(action.device, current.round_id)
+        self.send_assignment(current, action.device, action.attempt)
+
+    def send_assignment(self, current: ActiveRound, device: str, attempt: int) -> None:
+        """Tell a device what the round asks of it; telling it again does no harm."""
+        training = self.settings.training
+        template = Assignment(
+            epochs=training.epochs,
+            learning_rate=training.learning_rate,
+            max_examples=training.max_examples,
+            seed=self.settings.seed,
+            encoding=ENCODING,
+        )
+        self.link.send(device, current.assignment(attempt, template, self.clock.now()), current.round_id)
+
+    def _drop(self, current: ActiveRound, action: Drop) -> None:
+        current.desk.forget(action.device)
+        self.fleet.release(action.device)
+        self.link.send(action.device, Abort(action.attempt, action.reason), current.round_id)
+
+    def _close_round(self, current: ActiveRound) -> None:
+        self.store.close_round(current.round_id)
+        reports = self.store.reports(current.round_id)
+        if current.kind is Kind.EVALUATE:
+            metrics = pool_measures(reports)
+            self.store.set_metrics(current.version, metrics)
+            self._end(current, metrics, None)
+            return
+        weights, state = self.algorithm.step(self.weights, self.state, current.total.mean())
+        made = self._save_version(current, weights, state)
+        self._end(current, {}, made)
+        self.version, self.weights, self.state = made.version, weights, state
+
+    def _save_version(self, current: ActiveRound, weights: Flat, state: dict[str, object]) -> VersionRow:
+        version = current.version + 1
+        name = self.versions.save(version, weights, state)
+        return VersionRow(version, current.version, current.round_id, name, self.clock.wall(), {})
+
+    def _end(self, current: ActiveRound, metrics: dict[str, float], made: VersionRow | None) -> None:
+        machine = current.machine
+        if machine.phase is not Phase.ABANDONED:
+            machine.phase = Phase.COMMITTED
+        summary = current.summary(
+            self.store.reports(current.round_id),
+            self.clock.now() - current.started,
+            self.link.bytes_up,
+            self.bytes_down,
+        )
+        summary.metrics = metrics
+        if made is not None:
+            summary.version = made.version
+        now = self.clock.wall()
+        self.store.end_round(current.round_id, machine.phase, machine.reason, now, summary.as_dict(), made)
+        if current.kind is Kind.EVALUATE:
+            self.store.remember("evaluated", str(current.version))
+        self._after(current, summary)
+
+    def _after(self, current: ActiveRound, summary: RoundSummary) -> None:
+        abandoned = current.machine.phase is Phase.ABANDONED
+        if current.kind is Kind.TRAIN:
+            self._abandoned_in_a_row = self._abandoned_in_a_row + 1 if abandoned else 0
+        self._next_round_at = self.clock.now() + (self.settings.cohort.retry_delay if abandoned else 0.0)
+        current.desk.close()
+        if not self.settings.keep_updates:
+            shutil.rmtree(current.spool, ignore_errors=True)
+        self.round = None
+        self.on_round(summary)
+
+    # Reports -------------------------------------------------------------------------------------------------------
+
+    def _update_arrived(self, device: str, request: UploadRequest, file: Path) -> None:
+        """An update has come in whole and is synced; check it, record it, fold it in, and only then say so."""
+        current = self.round
+        if current is None or not current.live(device, request.attempt):
+            return
+        try:
+            update = read_update(file, self.parameters, self.settings.uploads.max_norm)
+            current.total.check(update, float(request.examples))
+        except InputError as error:
+            file.unlink(missing_ok=True)
+            self.refuse(current, device, request.attempt, str(error))
+            return
+        report = Report(device, request.attempt, request.examples, request.loss, request.update.size, file.name)
+        if self.store.add_report(current.round_id, report):
+            current.total.add(update, float(request.examples))
+        self.accept(current, device, request.attempt)
+
+    def accept(self, current: ActiveRound, device: str, attempt: int) -> None:
+        """Count a report that is safely recorded, and tell its device."""
+        current.machine.reported(device, attempt)
+        self.fleet.release(device)
+        self.link.send(device, ReportAck(attempt, accepted=True), current.round_id)
+
+    def refuse(self, current: ActiveRound, device: str, attempt: int, reason: str) -> None:
+        """Turn a report down, count why, and tell its device."""
+        self.link.refused[reason.split(":")[0]] += 1
+        current.machine.failed(device, attempt, reason)
+        current.desk.forget(device)
+        self.fleet.release(device)
+        self.link.send(device, ReportAck(attempt, accepted=False, reason=reason[:500]), current.round_id)
+
+    # Coming back after a stop ---------------------------------------------------------------------------------------
+
+    def _resume(self) -> None:
+        row = self.store.unfinished_round()
+        if row is None:
+            return
+        current = self._open_round(row.kind, row.round_id)
+        self.round = current
+        if row.phase is Phase.SELECTION:
+            return
+        self._restore(current, row)
+        if row.phase is Phase.CLOSING:
+            current.machine.phase = Phase.CLOSING
+            self._close_round(current)
+
+    def _restore(self, current: ActiveRound, row: RoundRow) -> None:
+        machine = current.machine
+        machine.phase, machine.goal = Phase.CONFIGURATION, row.goal
+        for participant in self.store.participants(row.round_id):
+            participant.since = self.clock.now()
+            machine.participants[participant.device] = participant
+            if participant.status.live:
+                self.fleet.take(participant.device, row.round_id)
+        if row.kind is Kind.TRAIN:
+            for report in self.store.reports(row.round_id):
+                update = read_update(current.spool / report.file, self.parameters, self.settings.uploads.max_norm)
+                current.total.add(update, float(report.examples))
+
+    def call(self, device: str) -> None:
+        """Ask a device to check in now."""
+        self.link.send(device, ComeBackLater(0.0, "please check in"))
+
+    # The model -----------------------------------------------------------------------------------------------------
+
+    def _check_directory(self) -> None:
+        graph = self.artifact.graph_hash.hex()
+        fleet = self.store.meta("fleet", self.settings.fleet)
+        if fleet != self.settings.fleet:
+            raise InputError(f"{self.directory}: belongs to fleet {fleet!r}; choose another directory")
+        if self.store.meta("graph", graph) != graph:
+            raise InputError(f"{self.directory}: belongs to another model graph; choose another directory")
+
+    def _load_model(self) -> tuple[int, Flat, dict[str, object]]:
+        version = self.versions.latest()
+        if version is None:
+            weights = flatten(self.artifact.weights(), self.artifact.manifest.weights)
+            state = self.algorithm.init(weights)
+            return self.versions.add_first(weights, state, self.clock.wall()), weights, state
+        return (version, *self.versions.load(version))
+
+    def _graph_blob(self) -> tuple[BlobRef, bytes]:
+        """Return the graph without its weights, whose hash is the artifact's `graph_hash`; rounds carry the weights."""
+        data = self.artifact.with_weights({name: np.zeros_like(w) for name, w in self.artifact.weights().items()})
+        return make_ref(data), data
+
+    def _until_due(self) -> float:
+        now = self.clock.now()
+        if self.round is None:
+            return max(0.0, self._next_round_at - now)
+        return min(self.round.machine.deadline(), self.round.desk.deadline()) - now

@@ -1,0 +1,259 @@
+"""What the coordinator must remember when it is killed: rounds, participants, reports, versions, in SQLite.
+
+A report's row is written after its update was spooled and synced, and before it is acknowledged; its primary key is
+what keeps an update from being counted twice.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgewise_coordinator.machine import Participant, Phase, Status
+from edgewise_wire.errors import InputError, UnavailableError
+from edgewise_wire.messages import Kind
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS versions (
+  version INTEGER PRIMARY KEY, parent INTEGER, round_id INTEGER, weights TEXT NOT NULL, created REAL NOT NULL,
+  metrics TEXT NOT NULL DEFAULT '{}');
+CREATE TABLE IF NOT EXISTS rounds (
+  round_id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, version INTEGER NOT NULL, phase TEXT NOT NULL,
+  goal INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT '', started REAL NOT NULL, ended REAL,
+  summary TEXT NOT NULL DEFAULT '{}');
+CREATE TABLE IF NOT EXISTS participants (
+  round_id INTEGER, device TEXT, attempt INTEGER NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '',
+  PRIMARY KEY (round_id, device)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS reports (
+  round_id INTEGER, device TEXT, attempt INTEGER NOT NULL, examples INTEGER NOT NULL, loss REAL NOT NULL,
+  bytes INTEGER NOT NULL, file TEXT NOT NULL, measures TEXT NOT NULL DEFAULT '{}',
+  PRIMARY KEY (round_id, device)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS devices (device TEXT PRIMARY KEY, last_round INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One device's contribution to a round. `file` is the spooled update's name, empty for an evaluation."""
+
+    device: str
+    attempt: int
+    examples: int
+    loss: float = 0.0
+    bytes: int = 0
+    file: str = ""
+    measures: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRow:
+    """A round as it was last recorded."""
+
+    round_id: int
+    kind: Kind
+    version: int
+    phase: Phase
+    goal: int
+    reason: str
+    started: float
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """A model version: its number, the one it was made from, the round that made it, its weights' file and metrics."""
+
+    version: int
+    parent: int | None
+    round_id: int | None
+    weights: str
+    created: float
+    metrics: dict[str, float]
+
+
+class StateStore:
+    """The coordinator's memory. Every method is one transaction; when it returns, its change is on disk.
+
+    Raises:
+        UnavailableError: from any method, if the disk is full or the file cannot be used.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._translated():
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(SCHEMA)
+        found = int(self.meta("schema", str(SCHEMA_VERSION)))
+        if found > SCHEMA_VERSION:
+            raise InputError(f"{path}: written by a newer edgewise (schema {found}, this one knows {SCHEMA_VERSION})")
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    def meta(self, key: str, value: str) -> str:
+        """Return what is remembered under `key`; `value` is remembered if there is nothing yet."""
+        with self._transaction() as db:
+            db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, value))
+            return str(db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0])
+
+    def recall(self, key: str, default: str) -> str:
+        """Return what was last remembered under `key`, or `default`."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return default if row is None else str(row[0])
+
+    def remember(self, key: str, value: str) -> None:
+        """Remember `value` under `key` in the place of what was there."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    # Rounds --------------------------------------------------------------------------------------------------------
+
+    def begin_round(self, kind: Kind, version: int, now: float) -> int:
+        """Record a new round in its selection phase and return its number."""
+        with self._transaction() as db:
+            cursor = db.execute(
+                "INSERT INTO rounds (kind, version, phase, started) VALUES (?, ?, ?, ?)",
+                (int(kind), version, Phase.SELECTION.value, now),
+            )
+            return int(cursor.lastrowid or 0)
+
+    def configure_round(self, round_id: int, goal: int, participants: Iterable[Participant]) -> None:
+        """Record who was selected, before anyone is told; called again when others are asked in their place."""
+        rows = [(round_id, p.device, p.attempt, p.status.value, p.reason) for p in participants]
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE rounds SET phase = ?, goal = ? WHERE round_id = ?", (Phase.CONFIGURATION.value, goal, round_id)
+            )
+            db.executemany("INSERT OR REPLACE INTO participants VALUES (?, ?, ?, ?, ?)", rows)
+            db.executemany("INSERT OR REPLACE INTO devices VALUES (?, ?)", [(r[1], round_id) for r in rows])
+
+    def close_round(self, round_id: int) -> None:
+        """Record that the round has its reports: from here on the same ones are aggregated, come what may."""
+        with self._transaction() as db:
+            db.execute("UPDATE rounds SET phase = ? WHERE round_id = ?", (Phase.CLOSING.value, round_id))
+
+    def end_round(
+        self,
+        round_id: int,
+        phase: Phase,
+        reason: str,
+        now: float,
+        summary: dict[str, Any],
+        made: VersionRow | None = None,
+    ) -> None:
+        """Record the end of a round together with the version it made."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE rounds SET phase = ?, reason = ?, ended = ?, summary = ? WHERE round_id = ?",
+                (phase.value, reason, now, json.dumps(summary), round_id),
+            )
+            if made is not None:
+                self._insert_version(db, made)
+
+    def unfinished_round(self) -> RoundRow | None:
+        """Return the round that was under way when the coordinator stopped."""
+        row = self._db.execute(
+            "SELECT round_id, kind, version, phase, goal, reason, started FROM rounds "
+            "WHERE phase NOT IN ('committed', 'abandoned') ORDER BY round_id DESC LIMIT 1"
+        ).fetchone()
+        return None if row is None else RoundRow(row[0], Kind(row[1]), row[2], Phase(row[3]), *row[4:])
+
+    def participants(self, round_id: int) -> list[Participant]:
+        """Return who was selected for a round; those who reported say so."""
+        reported = {r.device for r in self.reports(round_id)}
+        rows = self._db.execute(
+            "SELECT device, attempt, status, reason FROM participants WHERE round_id = ? ORDER BY device", (round_id,)
+        )
+        return [Participant(d, a, Status.REPORTED if d in reported else Status(s), reason=why) for d, a, s, why in rows]
+
+    def last_rounds(self) -> dict[str, int]:
+        """Return the last round that each device was selected for."""
+        return dict(self._db.execute("SELECT device, last_round FROM devices"))
+
+    def summaries(self, kind: Kind) -> list[dict[str, Any]]:
+        """Return what was recorded at the end of each round of this kind, in order."""
+        rows = self._db.execute(
+            "SELECT summary FROM rounds WHERE kind = ? AND ended IS NOT NULL ORDER BY round_id", (kind,)
+        )
+        return [json.loads(row[0]) for row in rows]
+
+    # Reports -------------------------------------------------------------------------------------------------------
+
+    def add_report(self, round_id: int, report: Report) -> bool:
+        """Record a report; return whether it is new. Only then may it be acknowledged."""
+        r = report
+        with self._transaction() as db:
+            cursor = db.execute(
+                "INSERT OR IGNORE INTO reports VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (round_id, r.device, r.attempt, r.examples, r.loss, r.bytes, r.file, json.dumps(r.measures)),
+            )
+            return cursor.rowcount == 1
+
+    def reports(self, round_id: int) -> list[Report]:
+        """Return a round's reports, sorted by device."""
+        rows = self._db.execute(
+            "SELECT device, attempt, examples, loss, bytes, file, measures FROM reports "
+            "WHERE round_id = ? ORDER BY device",
+            (round_id,),
+        )
+        return [Report(d, a, n, loss, size, file, json.loads(m)) for d, a, n, loss, size, file, m in rows]
+
+    def has_report(self, round_id: int, device: str, attempt: int) -> bool:
+        """Return whether this very report is already safe."""
+        row = self._db.execute(
+            "SELECT 1 FROM reports WHERE round_id = ? AND device = ? AND attempt = ?", (round_id, device, attempt)
+        )
+        return row.fetchone() is not None
+
+    # Versions ------------------------------------------------------------------------------------------------------
+
+    def add_version(self, version: VersionRow) -> None:
+        """Record a version that no round made (the first one)."""
+        with self._transaction() as db:
+            self._insert_version(db, version)
+
+    def set_metrics(self, version: int, metrics: dict[str, float]) -> None:
+        """Record what an evaluation found of a version."""
+        with self._transaction() as db:
+            db.execute("UPDATE versions SET metrics = ? WHERE version = ?", (json.dumps(metrics), version))
+
+    def versions(self) -> list[VersionRow]:
+        """Return every version, oldest first."""
+        rows = self._db.execute(
+            "SELECT version, parent, round_id, weights, created, metrics FROM versions ORDER BY version"
+        )
+        return [VersionRow(v, p, r, w, at, json.loads(m)) for v, p, r, w, at, m in rows]
+
+    @staticmethod
+    def _insert_version(db: sqlite3.Connection, v: VersionRow) -> None:
+        db.execute(
+            "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?)",
+            (v.version, v.parent, v.round_id, v.weights, v.created, json.dumps(v.metrics)),
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._translated():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise UnavailableError(f"{self.path}: the coordinator's state cannot be used ({error})") from error

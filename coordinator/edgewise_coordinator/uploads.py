@@ -1,0 +1,159 @@
+"""Taking updates in: a bounded number of slots, chunks acknowledged in ranges, everything checked before it counts.
+
+The bound is what keeps any broker's queue short: at most `slots` × `window` chunks are ever in flight, whatever the
+number of devices that want to upload. Everything else waits in a first-come queue of names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from edgewise_coordinator.settings import UploadSettings
+from edgewise_wire.blobs import BlobAssembler, check_ref
+from edgewise_wire.clock import Clock
+from edgewise_wire.errors import InputError, ProtocolError
+from edgewise_wire.messages import Body, ChunkAck, UploadChunk, UploadGrant, UploadRequest
+
+Send: TypeAlias = Callable[[str, Body], None]
+"""`send(device, body)`: say something to a device."""
+
+
+@dataclass(slots=True)
+class Upload:
+    """One update on its way in. It holds a slot while `assembler` is set, and stands in the queue while `waiting`."""
+
+    device: str
+    request: UploadRequest
+    path: Path
+    assembler: BlobAssembler | None = None
+    waiting: bool = True
+    heard: float = 0.0
+    unacknowledged: int = 0
+
+
+class UploadDesk:
+    """Grants slots, takes chunks and hands finished files over; one desk serves one round.
+
+    `done(device, request, file)` is called once for each update that has arrived whole with the right hash, synced to
+    disk; it decides whether the update counts and answers the device.
+    """
+
+    def __init__(
+        self,
+        spool: Path,
+        settings: UploadSettings,
+        clock: Clock,
+        send: Send,
+        done: Callable[[str, UploadRequest, Path], None],
+    ) -> None:
+        self._spool = spool
+        self._settings = settings
+        self._clock = clock
+        self._send = send
+        self._done = done
+        self._uploads: dict[str, Upload] = {}
+        self.bytes_received = 0
+
+    @property
+    def granted(self) -> int:
+        """How many slots are in use."""
+        return sum(u.assembler is not None for u in self._uploads.values())
+
+    def request(self, device: str, request: UploadRequest, expected_bytes: int) -> None:
+        """Note that a device wants to send an update, or asks again where it was.
+
+        Raises:
+            InputError: if the update is not `expected_bytes` long or claims an impossible number of examples.
+            ProtocolError: if its reference contradicts itself.
+        """
+        self._check(request, expected_bytes)
+        known = self._uploads.get(device)
+        if known is None or known.request.attempt != request.attempt or known.request.update != request.update:
+            self.forget(device)
+            name = f"{device}-{request.attempt}.update"  # a device's name is checked to be one safe path segment
+            self._uploads[device] = Upload(device, request, self._spool / name)
+        elif known.assembler is not None:
+            self._grant(known)
+        else:
+            known.waiting = True
+        self.tick()
+
+    def chunk(self, device: str, chunk: UploadChunk) -> None:
+        """Take a chunk in; what was not granted is ignored.
+
+        Raises:
+            ProtocolError: if the chunk is not the one that its reference promised.
+        """
+        upload = self._uploads.get(device)
+        if upload is None or upload.assembler is None or chunk.attempt != upload.request.attempt:
+            return
+        self.bytes_received += len(chunk.data)
+        upload.heard = self._clock.now()
+        fresh = upload.assembler.add(chunk.index, chunk.data)
+        if upload.assembler.complete:
+            self._finish(upload, upload.assembler)
+            return
+        upload.unacknowledged += 1
+        if not fresh or upload.unacknowledged >= max(1, self._settings.window // 2):
+            upload.unacknowledged = 0
+            self._send(device, ChunkAck(chunk.attempt, upload.assembler.have()))
+
+    def tick(self) -> None:
+        """Take slots back from devices that fell silent, and give free ones to those who wait."""
+        now = self._clock.now()
+        for upload in self._uploads.values():
+            if upload.assembler is not None and now - upload.heard > self._settings.slot_timeout:
+                upload.assembler.close()
+                upload.assembler = None  # its chunks stay on disk; it queues again with its next request
+        free = self._settings.slots - self.granted
+        waiting = [u for u in self._uploads.values() if u.waiting]
+        for upload in waiting[: max(0, free)]:
+            upload.waiting = False
+            upload.assembler = BlobAssembler(upload.request.update, upload.path)
+            if upload.assembler.complete:
+                self._finish(upload, upload.assembler)
+            else:
+                self._grant(upload)
+
+    def deadline(self) -> float:
+        """Return when the next slot may have to be taken back (infinity if none is in use)."""
+        heard = [u.heard for u in self._uploads.values() if u.assembler is not None]
+        return min(heard, default=float("inf")) + self._settings.slot_timeout
+
+    def forget(self, device: str) -> None:
+        """Drop what a device has sent so far."""
+        upload = self._uploads.pop(device, None)
+        if upload is not None and upload.assembler is not None:
+            upload.assembler.discard()
+
+    def close(self) -> None:
+        """Drop everything that is not finished."""
+        for device in list(self._uploads):
+            self.forget(device)
+
+    def _check(self, request: UploadRequest, expected_bytes: int) -> None:
+        if request.update.size != expected_bytes:
+            raise InputError(f"update: expected {expected_bytes} bytes, the device announced {request.update.size}")
+        check_ref(request.update, expected_bytes)
+        if not 1 <= request.examples <= self._settings.max_examples:
+            raise InputError(
+                f"update: expected 1 to {self._settings.max_examples} examples, the device claims {request.examples}"
+            )
+
+    def _grant(self, upload: Upload) -> None:
+        assert upload.assembler is not None  # noqa: S101  callers have just opened it
+        upload.heard, upload.unacknowledged = self._clock.now(), 0
+        self._send(upload.device, UploadGrant(upload.request.attempt, self._settings.window, upload.assembler.have()))
+
+    def _finish(self, upload: Upload, assembler: BlobAssembler) -> None:
+        del self._uploads[upload.device]
+        try:
+            file = assembler.finish()
+        except ProtocolError:
+            assembler.discard()
+            raise
+        self._done(upload.device, upload.request, file)
+        self.tick()

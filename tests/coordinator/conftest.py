@@ -1,0 +1,29 @@
+"""A coordinator in memory with devices that follow a script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coordinator_scene import Scene
+from edgewise_coordinator.settings import RoundSettings, Settings, TrainingSettings
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Callable[..., Scene]:
+    def make(goal: int = 3, rounds: int = 2, evaluate_every: int = 0, **round_settings: Any) -> Scene:
+        cohort = RoundSettings(goal=goal, **round_settings)
+        settings = Settings(
+            "test",
+            rounds,
+            cohort,
+            TrainingSettings(learning_rate=0.1),
+            evaluate_every=evaluate_every,
+            keep_updates=True,
+        )
+        return Scene(tmp_path / "run", settings)
+
+    return make
