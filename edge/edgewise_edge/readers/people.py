@@ -44,7 +44,7 @@ def read_people(path: Path | str) -> People:
     `MESSAGES` (two million) messages, `PEOPLE` (100,000) people, lines of 65,536 characters.
 
     Raises:
-        DataError: in one line, naming the file that is missing, damaged, too large, of no form that is read or textless.
+        DataError: in one line, naming the file that is missing, damaged, too large, textless or of no form read here.
 
     Example:
         >>> import tempfile
