@@ -108,11 +108,11 @@ def test_what_is_no_text_is_refused_in_one_line_that_says_what_is_read(tmp_path:
 
 
 def test_an_empty_folder_and_a_missing_path_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="found no .txt"):
+    with pytest.raises(DataError, match=r"found no \.txt"):
         read_people(tmp_path)
     with pytest.raises(DataError, match=r"nowhere: there is no such file"):
         read_people(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="found no .txt"):
+    with pytest.raises(DataError, match=r"found no \.txt"):
         read_people(zipped(tmp_path / "a.zip", {"photo.jpg": b"\xff\xd8"}))
 
 
