@@ -132,12 +132,9 @@ class Agent:
             self._guarded(self._compute)
 
     def run(self, stop: StopSignal) -> None:
-        """Step until `stop` is set, then say goodbye."""
-        try:
-            while not stop.is_set():
-                self.step(POLL_SECONDS)
-        finally:
-            self.close()
+        """Step until `stop` is set; `close` is the caller's."""
+        while not stop.is_set():
+            self.step(POLL_SECONDS)
 
     def close(self) -> None:
         """Say that this device goes offline, and let go of everything; the work stays on disk for the next process."""

@@ -51,7 +51,7 @@ def test_a_whole_train_session_yields_the_very_update_that_local_training_does(w
             learning_rate=0.25,
             max_examples=0,
             rng=device_generator(5, 4, "pi-7"),
-        )  # fmt: skip
+        )
     )
     np.testing.assert_array_equal(update, expected.update)
     assert request.loss == np.float32(expected.loss)

@@ -1,0 +1,89 @@
+"""`edgewise device run`: the agent as a process."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from edgewise.commands.device.options import home_option
+
+log = logging.getLogger("edgewise.device")
+
+
+@click.command("run")
+@click.option("--broker", required=True, envvar="EDGEWISE_BROKER", help="mqtt://host[:port] or mqtts://host[:port].")
+@click.option("--fleet", default="home", show_default=True, envvar="EDGEWISE_FLEET", help="The fleet to take part in.")
+@click.option("--device", required=True, envvar="EDGEWISE_DEVICE", help="This device's name in the fleet.")
+@click.option("--username", envvar="EDGEWISE_USERNAME", help="For the broker; the password is $EDGEWISE_PASSWORD.")
+@click.option("--password", envvar="EDGEWISE_PASSWORD", hidden=True)
+@click.option("--ca", type=click.Path(path_type=Path), help="The authority that signed the broker's certificate.")
+@click.option("--cert", type=click.Path(path_type=Path), help="This device's certificate.")
+@click.option("--key", type=click.Path(path_type=Path), help="The certificate's key.")
+@click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Threads to train with.")
+@click.option("--wait", is_flag=True, help="Go on trying if the broker is not there yet (a service at boot).")
+@click.option("--quiet", is_flag=True, help="Say nothing but warnings.")
+@home_option
+def run(
+    broker: str,
+    fleet: str,
+    device: str,
+    username: str | None,
+    password: str | None,
+    ca: Path | None,
+    cert: Path | None,
+    key: Path | None,
+    threads: int,
+    wait: bool,
+    quiet: bool,
+    home: Path,
+) -> None:
+    """Take part until stopped (Ctrl-C or SIGTERM); each change of state is one line on standard error.
+
+    \b
+    Example:
+      edgewise device run --broker mqtt://127.0.0.1:1883 --fleet home --device pi-7
+    """
+    from edgewise_edge.agent import Agent
+    from edgewise_edge.home import Home
+    from edgewise_edge.host import DeviceHost
+    from edgewise_edge.link import Identity
+    from edgewise_edge.policy import load_policy
+    from edgewise_edge.store import ExampleStore
+    from edgewise_wire.transport.mqtt import MqttTransport
+
+    logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(message)s")
+    folder = Home(home)
+    identity = Identity(fleet, device, secrets.randbits(63))
+    stop = stop_on_signals()
+    with folder.locked(), ExampleStore(folder.examples) as store:
+        transport = MqttTransport(
+            broker, f"{fleet}.{device}", will=identity.will, username=username, password=password,
+            ca=ca, cert=cert, key=key,
+        )  # fmt: skip
+        host = DeviceHost(folder, store, threads=threads)
+        agent = Agent(folder, transport, identity, host, policy=load_policy(folder.policy))
+        try:
+            transport.start() if wait else transport.connect()
+            agent.run(stop)
+        finally:
+            agent.close()
+    log.info("stopped")
+
+
+def stop_on_signals() -> threading.Event:
+    """Return an event that SIGTERM and Ctrl-C set; a second signal ends the process at once."""
+    stop = threading.Event()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    return stop
