@@ -18,7 +18,8 @@ import numpy as np
 from edgewise_models.container import Container
 from edgewise_models.tensorflow import quiet, tf
 from edgewise_wire.artifact import Artifact
-from edgewise_wire.errors import DataError, ModelError, UnavailableError
+from edgewise_wire.errors import ModelError, UnavailableError
+from edgewise_wire.files import write_durably
 from edgewise_wire.manifest import ENTRY, Manifest, TensorSpec, Variant, vocabulary_hash
 from edgewise_wire.tflite_cost import flops, peak_bytes
 from edgewise_wire.tflite_file import Signature, TfliteFile, parse
@@ -29,6 +30,7 @@ Functions = Mapping[str, Any]
 
 # What a process holds besides the file and its arenas: Python, NumPy and the runtime's library, measured on x86-64.
 PROCESS_BYTES = 45 << 20
+STRAY_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +83,12 @@ def write_artifact(
 
     Raises:
         ModelError: if the graph needs operators that the plain runtimes lack, or the proof fails.
-        DataError: if the file cannot be written.
+        UnavailableError: if the file cannot be written.
     """
+    check_writable(Path(path))
     data = build_artifact(functions, weights, facts)
     prove(data)
-    write_atomically(Path(path), data)
+    write_durably(Path(path), data)
     return Artifact.load(data)
 
 
@@ -97,6 +100,7 @@ def build_artifact(functions: Functions, weights: Sequence[Weight], facts: Facts
     container.drop_unused()
     graph = parse(container.pack())
     refuse_custom(graph, allow_flex=allow_flex)
+    refuse_stray(graph, buffers)
     manifest = _manifest(container, graph, [weight.spec for weight in weights], buffers, facts)
     container.add_metadata(ENTRY, manifest.to_json())
     data = container.pack()
@@ -104,26 +108,16 @@ def build_artifact(functions: Functions, weights: Sequence[Weight], facts: Facts
     return data
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that its name never shows a part of it: a temporary one beside it, synced, then renamed.
+def check_writable(path: Path) -> None:
+    """Refuse at once what would fail after a minute of work.
 
     Raises:
-        DataError: if the folder is missing or may not be written to.
+        UnavailableError: if the folder of `path` is not there or may not be written to, or `path` is a folder.
     """
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from error
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UnavailableError(
+            f"{path}: cannot be written; name a file in a folder that is there and may be written to"
+        )
 
 
 def convert(functions: Functions, weights: Sequence[Weight], *, allow_flex: bool = False) -> bytes:
@@ -156,6 +150,22 @@ def refuse_custom(file: TfliteFile, *, allow_flex: bool = False) -> None:
     custom = sorted({code.name for code in file.codes if code.custom and not (allow_flex and code.flex)})
     if custom:
         raise ModelError(f"operators that no plain runtime has: {', '.join(custom)}; write the layer without them")
+
+
+def refuse_stray(file: TfliteFile, weights: Sequence[int]) -> None:
+    """Check that no large constant but the weights is in the file: a loss without a run-time weight folds into one.
+
+    Raises:
+        ModelError: naming the tensor of a constant over 64 KiB that is no weight.
+    """
+    for subgraph in file.subgraphs:
+        for tensor in subgraph.tensors:
+            size = file.buffers[tensor.buffer].size
+            if size > STRAY_BYTES and tensor.buffer not in weights:
+                raise ModelError(
+                    f"the constant {tensor.name!r} ({tensor}, {size} bytes) would travel with the model though it is no"
+                    " weight; make it depend on an input, or compute it in the graph"
+                )
 
 
 def _conversion_error(error: Exception) -> str:
@@ -279,13 +289,3 @@ def _input(signature: Signature, name: str) -> TensorSpec:
         raise ModelError(f"'train' has no input {name!r}; it has {', '.join(signature.inputs)}")
     tensor = signature.inputs[name]
     return TensorSpec(name, tensor.shape, tensor.dtype)
-
-
-def check_folder(path: Path) -> None:
-    """Refuse early what would fail after minutes of work.
-
-    Raises:
-        UnavailableError: if the folder of `path` is not there or may not be written to.
-    """
-    if not os.access(path.parent, os.W_OK):
-        raise UnavailableError(f"{path}: the folder {path.parent} is not there or may not be written to")
