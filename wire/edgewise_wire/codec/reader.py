@@ -88,7 +88,7 @@ def _target(label: str, buffer: bytes, at: int) -> int:
     offset: int = _U32(buffer, at)[0]
     target = at + offset
     if offset < OFFSET_BYTES or target + OFFSET_BYTES > len(buffer):
-        _refuse(f"{label}: offset {offset} at byte {at} leaves the message of {len(buffer)} bytes")
+        _refuse(f"{label}: offset {offset} at byte {at}: expected 4 to {len(buffer) - OFFSET_BYTES - at}")
     return target
 
 
@@ -98,7 +98,7 @@ def _span(label: str, buffer: bytes, at: int, most: int, width: int) -> tuple[in
     count: int = _U32(buffer, start)[0]
     start += OFFSET_BYTES
     if count > most:
-        _refuse(f"{label}: {count} elements: expected at most {most}")
+        _refuse(f"{label}: {count} elements, expected at most {most}")
     if start + count * width > len(buffer):
         _refuse(f"{label}: {count} elements at byte {start} leave the message of {len(buffer)} bytes")
     return start, count
@@ -119,7 +119,7 @@ def _table_values(layout: TableLayout) -> Callable[[bytes, int], list[Any]]:
             if offset:
                 width, read_value = reads[index]
                 if offset < OFFSET_BYTES or offset + width > inline:
-                    _refuse(f"{layout.slots[index].label}: at {offset} of a table of {inline} bytes")
+                    _refuse(f"{layout.slots[index].label}: {width} bytes at {offset} of a table of {inline} bytes")
                 values[index] = read_value(buffer, at + offset)
         return values
 
@@ -183,7 +183,7 @@ def _octets_reader(label: str, kind: Octets) -> Read:
     def read(buffer: bytes, at: int) -> bytes:
         start, count = _span(label, buffer, at, kind.most, 1)
         if count < kind.least:
-            _refuse(f"{label}: {count} bytes: expected {kind.least} to {kind.most}")
+            _refuse(f"{label}: {count} elements, expected at least {kind.least}")
         return buffer[start : start + count]
 
     return read

@@ -1,0 +1,1 @@
+"""Made by scripts/generate-wire from wire/schema/edgewise.fbs; do not edit."""
