@@ -37,7 +37,7 @@ class Download(Phase):
         self._assembler: BlobAssembler | None = None
         self._missing: Iterator[int] = iter(())
         self._asked: set[int] = set()
-        self.bytes_fetched = 0
+        self.bytes_down = 0
 
     @property
     def finished(self) -> bool:
@@ -72,7 +72,7 @@ class Download(Phase):
         self._asked.discard(body.index)
         self._link.transport.unsubscribe(self._topic(body.index))
         self._fetched += 1
-        self.bytes_fetched += len(body.data)
+        self.bytes_down += len(body.data)
         self._wait()
         self._next() if assembler.complete else self._ask()
 

@@ -26,9 +26,9 @@ class Counts(NamedTuple):
     train: int
     held_out: int
 
-    def of(self, kind: Kind) -> int:
+    def of(self, kind: int) -> int:
         """Return the number that an assignment of this kind is about."""
-        return self.held_out if kind is Kind.EVALUATE else self.train
+        return self.held_out if kind == Kind.EVALUATE else self.train
 
 
 class Condition(Protocol):

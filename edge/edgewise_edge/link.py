@@ -69,14 +69,21 @@ class Heard:
 
 
 class Link:
-    """Says and hears for one device; `dropped` counts what was not valid, by reason, `bytes_in` what came in all."""
+    """Says and hears for one device.
+
+    Attributes:
+        up: whether the link is up, as far as the agent has heard.
+        dropped: how many messages were of no use, by reason.
+        bytes_in: the payload bytes of everything that came.
+    """
 
     def __init__(self, transport: Transport, identity: Identity) -> None:
         self.transport = transport
         self.identity = identity
         self.dropped: Counter[str] = Counter()
         self.bytes_in = 0
-        self._up = topics.device_up(identity.fleet, identity.device)
+        self.up = False
+        self._topic = topics.device_up(identity.fleet, identity.device)
         self._down = topics.device_down(identity.fleet, identity.device)
         self._state = topics.device_state(identity.fleet, identity.device)
         self._said = 0
@@ -90,11 +97,17 @@ class Link:
         self._publish(self._state, self.identity.presence(online=online), retain=True, qos=1)
 
     def say(self, body: Body, round_number: int = 0, *, qos: int = 1) -> bool:
-        """Say something to the coordinator; return whether it went to the transport (a full outbox refuses it)."""
+        """Say something to the coordinator; return whether it went to the transport.
+
+        While the link is down nothing is said: hours of repetitions would wait in the outbox, and the check-in that
+        follows every reconnect tells the coordinator how things stand.
+        """
+        if not self.up:
+            return False
         self._said += 1
         message_id = (self.identity.session + self._said) % (1 << 64)
         payload = encode(Envelope(self.identity.fleet, round_number, message_id, body))
-        return self._publish(self._up, payload, retain=False, qos=qos)
+        return self._publish(self._topic, payload, retain=False, qos=qos)
 
     def hear(self, message: Message) -> Heard | None:
         """Return what a message says, or `None` if it is not for this device or not valid."""

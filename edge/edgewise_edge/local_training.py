@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edgewise_wire.errors import RunError
 from edgewise_wire.manifest import Manifest
-from edgewise_wire.weights import Array, Flat, Weights, flatten, unflatten
+from edgewise_wire.weights import Array, Flat, Weights, check, parameters, unflatten
 
 Batch: TypeAlias = Mapping[str, Array]
 """One batch by the graph's input names: model inputs, `labels`, `weight` (0 for padding)."""
@@ -257,9 +257,16 @@ def _check_loss(loss: float, step: int, learning_rate: float) -> None:
 
 
 def _difference(trainer: TrainerLike, weights: Flat) -> Flat:
-    """Return local minus round weights, in the memory of the local ones."""
-    update = flatten(trainer.get_weights(), trainer.manifest.weights)
-    np.subtract(update, weights, out=update)
-    if not np.isfinite(update).all():
-        raise RunError("training diverged: the update has numbers that are not finite; a lower learning rate may help")
+    """Return local minus round weights; each local weight is let go of as soon as it is in the update."""
+    specs = trainer.manifest.averaged
+    local = dict(trainer.get_weights())
+    check(local, specs)
+    update = np.empty(parameters(specs), np.float32)
+    at = 0
+    for spec in specs:
+        part = slice(at, at + spec.size)
+        np.subtract(local.pop(spec.name).reshape(-1), weights[part], out=update[part], casting="same_kind")
+        if not np.isfinite(update[part]).all():
+            raise RunError(f"training diverged: {spec.name!r} is not finite any more; a lower learning rate may help")
+        at += spec.size
     return update

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -57,7 +57,7 @@ class Entry:
 _COLUMNS = tuple(Entry.__dataclass_fields__)
 _TYPES = {"digest": "BLOB PRIMARY KEY", "loss": "REAL", "norm": "REAL", "ended": "REAL"}
 _TABLE = ", ".join(f"{name} {_TYPES.get(name, 'NOT NULL')}" for name in _COLUMNS)
-_FIGURES = ("examples", "steps", "loss", "norm", "seconds", "bytes_down", "bytes_up")
+_FIGURES = ("examples", "steps", "loss", "norm", "seconds")
 
 
 class ParticipationLog:
@@ -84,7 +84,9 @@ class ParticipationLog:
         except sqlite3.DatabaseError as error:
             raise DataError(f"{path}: not a participation log ({error}); move it away to begin a new one") from error
 
-    def begin(self, digest: bytes, round_number: int, asked: Assignment, when: float, kept: Outcome, why: str) -> None:
+    def begin(
+        self, digest: bytes, round_number: int, asked: Assignment, when: float, kept: Outcome, why: str = ""
+    ) -> None:
         """Note an assignment: accepted (`kept` is WORKING) or not (`why` says the reason)."""
         kind = Kind(asked.kind).name.lower() if asked.kind in tuple(Kind) else str(asked.kind)
         entry = Entry(
@@ -100,8 +102,14 @@ class ParticipationLog:
             [ENTRIES_MAX],
         )
 
-    def note(self, digest: bytes, **figures: float | None) -> None:
-        """Add figures to an assignment's row: examples, steps, loss, norm, seconds, bytes_down, bytes_up."""
+    def add_traffic(self, digest: bytes, down: int, up: int) -> None:
+        """Add bytes that were moved for an assignment."""
+        self._write(
+            "UPDATE participation SET bytes_down=bytes_down+?, bytes_up=bytes_up+? WHERE digest=?", [down, up, digest]
+        )
+
+    def note(self, digest: bytes, figures: Mapping[str, float]) -> None:
+        """Add figures to an assignment's row: examples, steps, loss, norm, seconds."""
         names = [name for name in _FIGURES if name in figures]
         sets = ", ".join(f"{name}=?" for name in names)
         values = [*(figures[name] for name in names), digest]

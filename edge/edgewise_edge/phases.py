@@ -39,6 +39,8 @@ class Phase:
     state: DeviceState
     busy = False
     due = math.inf
+    bytes_down = 0
+    bytes_up = 0
 
     @property
     def finished(self) -> bool:
@@ -115,6 +117,13 @@ class Compute(Phase):
         finally:
             self.seconds += self._clock.now() - began
 
+    def take_result(self) -> LocalUpdate | LocalSums:
+        """Return the result and let go of it: an update is as large as the model."""
+        result, self.result = self.result, None
+        if result is None:
+            raise RunError("the computation is not finished")
+        return result
+
     def stop(self) -> None:
         """Stop between two batches."""
         if self._running is not None:
@@ -153,18 +162,14 @@ def read_weights(path: Path, trainer: TrainerLike) -> Flat:
     return weights
 
 
-def make_report(work: Work, result: LocalUpdate | LocalSums, seconds: float) -> tuple[Report, memoryview | None]:
-    """Return what to say about a finished result, and the bytes of the update if there is one."""
+def make_report(work: Work, result: LocalUpdate | LocalSums, seconds: float, update: Path) -> Report:
+    """Return what to say about a finished result; the file `update` holds an update's bytes."""
     attempt = work.asked.attempt
     if isinstance(result, LocalSums):
         measures = tuple(Measure(name, value) for name, value in sorted(result.sums.items()))
-        return EvaluationReport(attempt, result.examples, measures), None
-    data = result.update.astype(WIRE_DTYPE, copy=False).view(np.uint8).data
+        return EvaluationReport(attempt, result.examples, measures)
     encoding = work.asked.encoding or "float32"
-    request = UploadRequest(
-        attempt, make_ref(data), result.examples, result.loss, result.steps, seconds, encoding
-    )  # fmt: skip
-    return request, data
+    return UploadRequest(attempt, make_ref(update), result.examples, result.loss, result.steps, seconds, encoding)
 
 
 class SendReport(Phase):

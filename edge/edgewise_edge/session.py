@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
+
 from edgewise_edge.home import read_json, write_json
 from edgewise_wire.codec import decode, encode
 from edgewise_wire.errors import ProtocolError
 from edgewise_wire.files import sync_directory, write_durably
 from edgewise_wire.messages import Assignment, Envelope, EvaluationReport, UploadRequest
+from edgewise_wire.weights import WIRE_DTYPE, Flat
 
 Report: TypeAlias = "UploadRequest | EvaluationReport"
 
@@ -81,10 +84,12 @@ class SessionFolder:
         write_json(self._notes, {"received": work.received, "begun": 0})
         write_durably(self._assignment, work.to_bytes())
 
-    def save_report(self, work: Work, report: Report, update: memoryview | None) -> None:
-        """Keep a finished report, its update first."""
-        if update is not None:
-            write_durably(self.update, update)
+    def save_update(self, update: Flat) -> None:
+        """Keep a finished update."""
+        write_durably(self.update, update.astype(WIRE_DTYPE, copy=False).view(np.uint8).data)
+
+    def save_report(self, work: Work, report: Report) -> None:
+        """Keep a finished report; its update must be there already."""
         write_durably(self._report, encode(Envelope(self._fleet, work.round, 0, report)))
 
     def count_begin(self) -> int:
@@ -95,21 +100,12 @@ class SessionFolder:
         return begun
 
     def clear(self) -> None:
-        """Forget it all, the assignment first."""
-        gone = False
-        for path in (
-            self._assignment,
-            self._report,
-            self.update,
-            self._notes,
-            *self._folder.glob("*.new"),
-            *self._folder.glob(".*.part"),
-        ):
+        """Forget it all, the assignment first: without it the rest means nothing."""
+        for path in (self._assignment, *self._folder.iterdir()):
             if path.exists():
                 path.unlink()
-                gone = True
-        if gone:
-            sync_directory(self._folder)
+                if path == self._assignment:
+                    sync_directory(self._folder)
 
     def _load_report(self, work: Work) -> Report | None:
         found = _read(self._report, self._fleet)

@@ -37,7 +37,7 @@ class Upload(Phase):
         self._have = ChunkSet(chunk_count(request.update))
         self._flying: set[int] = set()
         self.due = -math.inf
-        self.bytes_sent = 0
+        self.bytes_up = 0
 
     @property
     def progress(self) -> Step:
@@ -98,4 +98,4 @@ class Upload(Phase):
             if not self._link.say(UploadChunk(self._request.attempt, index, data), self._round):
                 return  # the outbox is full: the silence that follows asks again
             self._flying.add(index)
-            self.bytes_sent += len(data)
+            self.bytes_up += len(data)
