@@ -145,12 +145,14 @@ class Agent:
     def _handle(self, event: Event) -> None:
         if isinstance(event, Connected):
             log.info("connected as %s in fleet %s", self.link.identity.device, self.link.identity.fleet)
+            self.link.up = True
             self.link.show(online=True)
             self._availability.connected()
             if self._worker.work is not None:
                 self._availability.check_in(self._worker.work)
                 self._worker.connected()
         elif isinstance(event, Disconnected):
+            self.link.up = False
             log.info("the link is down: %s", event.reason or "no reason known")
             self._availability.disconnected()
         else:
@@ -190,9 +192,8 @@ class Agent:
             if not seconds:
                 self._availability.check_in(self._worker.work)
         elif seconds:
-            self._availability.sleep(
-                seconds, f"told to come back in {seconds:.0f} s: {body.reason or 'no reason given'}"
-            )
+            why = body.reason or "no reason given"
+            self._availability.sleep(seconds, f"told to come back in {seconds:.0f} s: {why}")
         else:
             self._availability.wake()
 

@@ -1,4 +1,4 @@
-"""Where the device stands, told to three listeners: its owner's log, `status.json`, and the coordinator (as progress)."""
+"""Where the device stands, told to its owner's log, to `status.json`, and to the coordinator as progress."""
 
 from __future__ import annotations
 
