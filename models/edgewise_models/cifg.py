@@ -88,7 +88,7 @@ def train_step(w: Parameters, tokens: Tensor, labels: Tensor, weight: Tensor, le
     forward = _forward(w, x, steps)
     hidden = tf.concat(forward.hidden, 0)
     output = _output_layer(w, hidden, y, scaled)
-    loss = -tf.reduce_sum(tf.reshape(tf.math.log(tf.maximum(output.probability, TINY)), [-1, 1]) * mean)
+    loss = tf.reduce_sum(tf.reshape(_cross_entropy(output.probability), [-1, 1]) * mean)
     kernel, bias, projection, d_inputs = _backward(w, forward, output.hidden)
 
     at = tf.reshape(tf.concat([x, y], 0), [-1, 1])
@@ -115,7 +115,7 @@ def evaluate(w: Parameters, tokens: Tensor, labels: Tensor, weight: Tensor, *, f
     rank = tf.reduce_sum(reached, 1) - tf.reduce_sum(reached[:, :first_ranked], 1)
     counts = row_weight * tf.cast((y >= first_ranked) & (rank >= 1.0), tf.float32)
     return {
-        "loss_sum": -tf.reduce_sum(tf.math.log(tf.maximum(probability, TINY)) * row_weight),
+        "loss_sum": tf.reduce_sum(_cross_entropy(probability) * row_weight),
         "weight_sum": tf.reduce_sum(row_weight),
         "top1": tf.reduce_sum(counts * tf.cast(rank <= 1.0, tf.float32)),
         "top3": tf.reduce_sum(counts * tf.cast(rank <= 3.0, tf.float32)),
@@ -132,6 +132,11 @@ def suggest(w: Parameters, tokens: Tensor, *, count: int, first_ranked: int) -> 
     probabilities = tf.nn.softmax(_product(_with_ones(last), _output_matrix(w)))
     best = tf.math.top_k(tf.reshape(probabilities[:, first_ranked:], [-1]), count)
     return {"ids": best.indices + first_ranked, "probabilities": best.values}
+
+
+def _cross_entropy(probability: Tensor) -> Tensor:
+    """Return -log p. `p - p` is 0, but NaN where p is: a kernel's maximum may swallow it and hide a diverged model."""
+    return (probability - probability) - tf.math.log(tf.maximum(probability, TINY))
 
 
 def _product(a: Tensor, b: Tensor, *, transpose_a: bool = False) -> Tensor:

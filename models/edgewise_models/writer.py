@@ -17,7 +17,7 @@ import numpy as np
 
 from edgewise_models.container import Container
 from edgewise_models.tensorflow import quiet, tf
-from edgewise_wire.artifact import Artifact
+from edgewise_wire.artifact import Artifact, seal
 from edgewise_wire.errors import ModelError, UnavailableError
 from edgewise_wire.files import write_durably
 from edgewise_wire.manifest import ENTRY, Manifest, TensorSpec, Variant, vocabulary_hash
@@ -103,9 +103,7 @@ def build_artifact(functions: Functions, weights: Sequence[Weight], facts: Facts
     refuse_stray(graph, buffers)
     manifest = _manifest(container, graph, [weight.spec for weight in weights], buffers, facts)
     container.add_metadata(ENTRY, manifest.to_json())
-    data = container.pack()
-    Artifact.load(data)  # what we write, we can read
-    return data
+    return seal(container.pack())
 
 
 def check_writable(path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterable
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -53,7 +54,10 @@ class Artifact:
             file = parse(data)
             manifest = _read_manifest(data, file)
             _check_signatures(file, manifest)
-            return cls(data, file, manifest)
+            artifact = cls(data, file, manifest)
+            if artifact._checksum() != manifest.checksum:
+                raise ModelError("damaged: its checksum is not the one in its manifest; fetch or export it again")
+            return artifact
         except ModelError as error:
             raise ModelError(f"{name}: {error}") from None
 
@@ -68,14 +72,7 @@ class Artifact:
 
         Law: `artifact.with_weights(w)` has the same graph hash whatever `w` is.
         """
-        digest = hashlib.sha256()
-        view, at = memoryview(self.data), 0
-        for span in sorted(self._spans.values(), key=lambda span: span.start):
-            digest.update(view[at : span.start])
-            digest.update(bytes(span.size))
-            at = span.stop
-        digest.update(view[at:])
-        return digest.digest()
+        return _digest(self.data, self._spans.values())
 
     @cached_property
     def weights_hash(self) -> bytes:
@@ -103,10 +100,54 @@ class Artifact:
             out[span.start : span.stop] = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
         return bytes(out)
 
+    def _checksum(self) -> str:
+        place = _checksum_place(self.data, self.file)
+        return _digest(self.data, (*self._spans.values(), place)).hex()
+
     def _weight(self, spec: WeightSpec) -> Array:
         span = self._spans[spec.name]
         stored = np.frombuffer(self.data, np.dtype(spec.dtype).newbyteorder("<"), spec.size, span.start)
         return stored.astype(spec.dtype).reshape(spec.shape)
+
+
+def seal(data: bytes) -> bytes:
+    """Return a model file with its manifest's checksum set: SHA-256 of all bytes but the averaged weights and itself.
+
+    A storage error must never reach the interpreter, which crashes on some (a SPLIT with a wrong number of parts). It
+    is no protection against an author who means harm: they can seal too. Against those stand the checks of `load` and
+    the hash that a coordinator signs.
+
+    Raises:
+        ModelError: as `Artifact.load` does, but for the checksum.
+    """
+    file = parse(data)
+    manifest = _read_manifest(data, file)
+    _check_signatures(file, manifest)
+    place = _checksum_place(data, file)
+    digest = Artifact(data, file, manifest)._checksum()
+    return data[: place.start] + digest.encode() + data[place.stop :]
+
+
+def _digest(data: bytes, zeros: Iterable[Span]) -> bytes:
+    """Return the SHA-256 of `data` with the bytes of `zeros` read as zero; they do not overlap."""
+    digest = hashlib.sha256()
+    view, at = memoryview(data), 0
+    for span in sorted(zeros, key=lambda span: span.start):
+        digest.update(view[at : span.start])
+        digest.update(bytes(span.size))
+        at = span.stop
+    digest.update(view[at:])
+    return digest.digest()
+
+
+def _checksum_place(data: bytes, file: TfliteFile) -> Span:
+    """Return where the manifest's checksum stands; in canonical JSON only the batch precedes it."""
+    span = file.buffers[file.metadata[manifests.ENTRY]]
+    key = b'"checksum":"'
+    at = data.find(key, span.start, span.stop)
+    if at < 0 or data[at + len(key) + len(manifests.UNSEALED) : at + len(key) + len(manifests.UNSEALED) + 1] != b'"':
+        raise ModelError("manifest: the key 'checksum' is missing or not 64 hexadecimal digits")
+    return Span(at + len(key), len(manifests.UNSEALED))
 
 
 def _read(path: Path) -> bytes:

@@ -18,6 +18,7 @@ from edgewise_wire.weights import ROLES, Role, WeightSpec
 
 FORMAT = 1
 ENTRY = "edgewise.manifest"
+UNSEALED = "0" * 64
 MANIFEST_BYTES_MAX = 32 << 20  # a million words fit
 ITEMS_MAX = 1_000_000
 
@@ -59,6 +60,7 @@ class Manifest:
     training; `labels` and `weight` come with them, and `seed` says whether an int32 `seed` does too. `flops` counts
     the matrix products of one `train` call, `peak_memory` is the expected high-water mark of a process that loads the
     model and trains, in bytes. `vocabulary_hash` is `vocabulary_hash(vocabulary)` in hexadecimal, empty without words.
+    `checksum` guards every byte of the file but the averaged weights; `artifact.seal` sets it.
     """
 
     task: str
@@ -81,6 +83,7 @@ class Manifest:
     vocabulary_hash: str = ""
     variants: tuple[Variant, ...] = ()
     format: int = FORMAT
+    checksum: str = UNSEALED
 
     @property
     def averaged(self) -> tuple[WeightSpec, ...]:
@@ -238,4 +241,5 @@ def _manifest(keys: _Keys) -> Manifest:
         vocabulary=words,
         vocabulary_hash=digest,
         variants=keys.each("variants", _variant, optional=True),
+        checksum=keys.take("checksum", str),
     )
