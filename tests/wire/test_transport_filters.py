@@ -1,6 +1,7 @@
 """Topic filters as MQTT 3.1.1 §4.7 lays them down."""
 
 import pytest
+
 from edgewise_wire.errors import ConfigError
 from edgewise_wire.transport.filters import check_filter, check_topic, has_wildcard, matches
 

@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+
 from edgewise_wire.errors import ConfigError, TransportError
 from edgewise_wire.transport.base import Connected, Disconnected, Event, Message, Transport, Will
 from edgewise_wire.transport.memory import Faults, MemoryBroker
