@@ -25,7 +25,7 @@ def test_an_address_is_taken_apart(url: str, expected: BrokerAddress) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    (
+    [
         "",
         "127.0.0.1:1883",
         "http://b",
@@ -37,7 +37,7 @@ def test_an_address_is_taken_apart(url: str, expected: BrokerAddress) -> None:
         "mqtt://b?protocol=3.1",
         "mqtt://b?tls=no",
         "mqtt://[::1",
-    ),
+    ],
 )
 def test_what_is_no_address_is_refused_with_an_example(url: str) -> None:
     with pytest.raises(ConfigError, match=r"mqtt://127.0.0.1:1883|MQTT version"):
