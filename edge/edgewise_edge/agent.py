@@ -203,7 +203,7 @@ class Agent:
         work = Work(self.link.identity.fleet, heard.round, heard.message_id, asked, self._clock.wall())
         current = self._worker.work
         if current is not None:
-            if work.rank == current.rank and asked == current.asked:
+            if work.same_as(current):
                 self._worker.repeat()
                 return
             if work.rank < current.rank:

@@ -12,7 +12,7 @@ these bytes and no others for this (round, attempt).
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -37,6 +37,11 @@ class Work:
     message_id: int
     asked: Assignment
     received: float
+
+    def same_as(self, other: Work) -> bool:
+        """Return whether both ask for the same, though the time left for it may have been counted anew."""
+        one, two = (replace(work.asked, deadline=0.0, signature=b"") for work in (self, other))
+        return self.round == other.round and one == two
 
     @property
     def rank(self) -> tuple[int, int]:
