@@ -14,13 +14,16 @@ from edgewise_wire.codec import decode, encode
 from edgewise_wire.codec.layout import ENVELOPE, UnionType, UnionValue, Vector, table_layout
 from edgewise_wire.fields import Octets, Scalar, Utf8
 from edgewise_wire.generated import edgewise_generated as generated
-from edgewise_wire.messages import BODIES, Envelope
+from edgewise_wire.messages import BODIES
 from tests.support.wire_strategies import envelopes
 
 SCHEMA = (Path(__file__).parents[2] / "wire/schema/edgewise.fbs").read_text()
 FIXED = settings(derandomize=True, deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 TYPES = {"?": "bool", "B": "ubyte", "H": "ushort", "I": "uint", "Q": "ulong", "f": "float", "d": "double"}
 FLAGS = {"?": "Bool", "B": "Uint8", "H": "Uint16", "I": "Uint32", "Q": "Uint64", "f": "Float32", "d": "Float64"}
+JAVA = Path(__file__).parents[2] / "android_stub/wire/src/main/java/edgewise/wire/generated"
+JAVA_ADDS = {"?": "Boolean", "B": "Byte", "H": "Short", "I": "Int", "Q": "Long", "f": "Float", "d": "Double"}
+JAVA_WORDS = {"false": 0.0, "true": 1.0}
 TABLES = {layout.message.__name__: layout for layout in map(table_layout, (*BODIES, messages.BlobRef, messages.Range))}
 TABLES |= {"Measure": table_layout(messages.Measure), "Envelope": ENVELOPE}
 ENUMS = {"DeviceState": messages.DeviceState, "Kind": messages.Kind}
@@ -175,5 +178,19 @@ def test_a_generated_table_has_our_slots_and_scalars(name):
             assert (method, default, slot.width) == ("PrependUOffsetTRelativeSlot", 0, 4)
 
 
-def test_an_envelope_is_the_root():
-    assert ENVELOPE.message is Envelope
+@pytest.mark.parametrize("name", TABLES)
+def test_the_generated_java_has_our_slots_and_defaults(name):
+    source = (JAVA / f"{name}.java").read_text()
+    written = re.findall(r"builder\.add(\w+)\((\d+), (?:\(\w+\) ?)?\w+, (?:\(\w+\) ?)?(\w+(?:\.\d+f?)?)\);", source)
+    wanted = []
+    for index, slot in enumerate(TABLES[name].slots):
+        scalar = isinstance(slot.kind, Scalar | UnionType)
+        code = slot.kind.code if isinstance(slot.kind, Scalar) else "B"
+        default = float(slot.default) if scalar else 0.0
+        wanted.append((JAVA_ADDS[code] if scalar else "Offset", index, default))
+    told = [
+        (kind, int(at), JAVA_WORDS[value] if value in JAVA_WORDS else float(value.rstrip("Lf")))
+        for kind, at, value in written
+    ]
+    assert sorted(told, key=lambda field: field[1]) == wanted
+    assert f"builder.startTable({len(wanted)})" in source
