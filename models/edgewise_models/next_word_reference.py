@@ -139,8 +139,8 @@ def prove_next_word(data: bytes, config: NextWord, *, runtime: str | None = None
 
 def _with_hits(reference: NextWordReference, batch: Batch) -> Batch:
     """Return the batch with every second label among the model's own best, so that `evaluate` has hits to count."""
-    order = np.argsort(-reference.logits(batch["tokens"]).numpy()[..., MARKS:], axis=-1)[..., :4] + MARKS
-    labels = batch["labels"].copy()
-    flat, best = labels.reshape(-1), order.reshape(-1, 4)
-    flat[::2] = best[::2][np.arange(len(best[::2])), np.arange(len(best[::2])) % 4]
-    return {**batch, "labels": labels}
+    best = np.argsort(-reference.logits(batch["tokens"]).numpy()[..., MARKS:], axis=-1)[..., :4] + MARKS
+    best = best.reshape(-1, best.shape[-1])[::2]
+    labels = batch["labels"].reshape(-1).copy()
+    labels[::2] = best[np.arange(len(best)), np.arange(len(best)) % best.shape[1]]
+    return {**batch, "labels": labels.reshape(batch["labels"].shape)}

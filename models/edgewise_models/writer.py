@@ -167,10 +167,11 @@ def refuse_stray(file: TfliteFile, weights: Sequence[int]) -> None:
 
 
 def _conversion_error(error: Exception) -> str:
-    found = re.search(r"(?:Flex|Custom) ops: (.+)", str(error))
+    text = str(error)
+    found = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", text)))
     if found:
-        return f"operators that no plain runtime has: {found[1].strip()}; write the layer without them"
-    lines = [line.strip() for line in str(error).splitlines() if "error:" in line] or str(error).strip().splitlines()
+        return f"operators that no plain runtime has: {', '.join(found)}; write the layer without them"
+    lines = [line.strip() for line in text.splitlines() if "error:" in line] or text.strip().splitlines()
     return f"TensorFlow's converter refuses the graph: {lines[0] if lines else type(error).__name__}"
 
 

@@ -1,0 +1,110 @@
+"""The next-word model has the sizes it was asked for, and its graph is TensorFlow's own to 1e-4."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgewise_edge.trainer import Trainer
+from edgewise_models.export import export_next_word
+from edgewise_models.fixtures import TINY, WORDS
+from edgewise_models.next_word import MARKS, NextWord, NextWordModule
+from edgewise_models.next_word_reference import LEARNING_RATE, NextWordReference, proof_batches, prove_next_word
+from edgewise_models.writer import build_artifact
+from edgewise_wire.artifact import Artifact
+from edgewise_wire.errors import ConfigError, DataError
+from edgewise_wire.weights import parameters
+
+
+def words(config: NextWord) -> tuple[str, ...]:
+    return tuple(f"w{number}" for number in range(config.vocabulary - MARKS))
+
+
+def build(config: NextWord) -> bytes:
+    module = NextWordModule(config)
+    return build_artifact(module.functions(), module.weights, module.facts("test", words(config)))
+
+
+def test_the_full_model_has_gboards_parameters() -> None:
+    assert parameters(NextWord().specs) == 1_422_250
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        NextWord(vocabulary=7, embedding=1, units=1, steps=2, batch=1, seed=1),
+        NextWord(vocabulary=41, embedding=8, units=3, steps=4, batch=2, seed=2),
+        NextWord(vocabulary=23, embedding=5, units=9, steps=7, batch=3, seed=4, clip_norm=0.05),
+    ],
+)
+def test_every_size_is_a_parameter_and_is_proved(config: NextWord) -> None:
+    data = build(config)
+    proof = prove_next_word(data, config)
+    assert (proof.steps, proof.loss < 1e-5, proof.weight < 1e-5) == (5, True, True)
+    manifest = Artifact.load(data).manifest
+    assert (manifest.batch, manifest.steps, manifest.weights) == (config.batch, config.steps, config.specs)
+
+
+def test_clipping_bounds_the_step() -> None:
+    config = NextWord(vocabulary=23, embedding=5, units=9, steps=7, batch=3, seed=4, clip_norm=0.01)
+    trainer = Trainer(build(config))
+    before = trainer.get_weights()
+    trainer.train_step(next(proof_batches(config)), 0.5)
+    after = trainer.get_weights()
+    moved = np.sqrt(sum(float(((after[name] - before[name]) ** 2).sum()) for name in before))
+    assert moved == pytest.approx(0.01 * 0.5, rel=1e-3)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_the_same_graph(fixture_dir: Path, tmp_path: Path) -> None:
+    again = export_next_word(tmp_path / "again.tflite", WORDS, TINY, name="tiny").artifact
+    assert again.data == (fixture_dir / "tiny.tflite").read_bytes()
+    other = Artifact.load(build(NextWord(vocabulary=30, embedding=6, units=10, steps=5, batch=4, seed=4)))
+    first = Artifact.load(build(TINY))
+    assert other.graph_hash == first.graph_hash
+    assert other.weights_hash != first.weights_hash
+
+
+def test_training_learns_a_repeated_sentence(fixture_dir: Path) -> None:
+    trainer = Trainer(fixture_dir / "tiny.tflite")
+    sentence = np.array([2, 4, 5, 6, 3], np.int32)
+    tokens = np.tile(np.append(sentence[:4], 0), (4, 1)).astype(np.int32)
+    labels = np.tile(np.append(sentence[1:], 0), (4, 1)).astype(np.int32)
+    batch = {"tokens": tokens, "labels": labels, "weight": (labels > 0).astype(np.float32)}
+    losses = [trainer.train_step(batch, 1.0).loss for _ in range(300)]
+    assert losses[-1] < 0.05 < 3 < losses[0]
+    assert trainer.infer(np.array([[2, 4, 5, 0, 0]], np.int32)).ids[0] == 6
+
+
+def test_the_reference_evaluates_as_counted_by_hand() -> None:
+    reference = NextWordReference(TINY)
+    batch = [*proof_batches(TINY)][2]
+    logits = reference.logits(batch["tokens"]).numpy()
+    top1 = 0.0
+    for index in np.ndindex(batch["labels"].shape):
+        best = MARKS + int(np.argmax(logits[index][MARKS:]))
+        top1 += float(batch["weight"][index]) * (best == batch["labels"][index])
+    least, most = reference.evaluate_step(batch)["top1"]
+    assert least == most == pytest.approx(top1)
+    assert LEARNING_RATE > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"vocabulary": 6}, "vocabulary: expected 7 or more, got 6"),
+        ({"units": 0}, "units: expected 1 or more, got 0"),
+        ({"steps": 1}, "steps: expected 2 or more"),
+        ({"clip_norm": 0.0}, "clip norm: expected more than 0"),
+    ],
+)
+def test_a_size_out_of_range_is_named(changes: dict[str, int], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        NextWord(**changes)
+
+
+def test_words_that_do_not_fill_the_vocabulary_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected 26 words, got 25"):
+        export_next_word(tmp_path / "m.tflite", WORDS[:-1], TINY)
+    assert not list(tmp_path.iterdir())
