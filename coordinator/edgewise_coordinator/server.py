@@ -128,6 +128,17 @@ class Coordinator:
         """Whether nothing more will happen: complete, or too many rounds abandoned in a row."""
         return self.complete or (self.round is None and self._abandoned_in_a_row > self.settings.max_abandoned)
 
+    def describe(self) -> str:
+        """Return a sentence about what is happening now."""
+        online = len(self.fleet.online())
+        if self.round is None:
+            return f"between rounds; {online} devices online"
+        m = self.round.machine
+        what = "evaluating" if m.kind is Kind.EVALUATE else "training"
+        if m.phase is Phase.SELECTION:
+            return f"{what}: selection; {self.fleet.available()} of {online} devices online are available"
+        return f"{what}: {m.phase.value}; {m.reports} of {m.goal} reports, {m.live} devices at work, {online} online"
+
     def model_bytes(self) -> bytes:
         """Return the model file with the newest weights in it."""
         return self.artifact.with_weights(unflatten(self.weights, self.artifact.manifest.weights))
@@ -146,11 +157,13 @@ class Coordinator:
         kind = Kind.EVALUATE if self._evaluation_due() else Kind.TRAIN
         self.round = self._open_round(kind, self.store.begin_round(kind, self.version, self.clock.wall()))
 
+    def measures(self, version: int) -> bool:
+        """Return whether this version is to be evaluated on the devices: every n-th one and the last."""
+        every = self.settings.evaluate_every
+        return bool(every) and (version % every == 0 or version >= self.settings.rounds)
+
     def _evaluation_due(self) -> bool:
-        every, last = self.settings.evaluate_every, self.version >= self.settings.rounds
-        if not every or (self.version % every and not last):
-            return False
-        return self.version > int(self.store.recall("evaluated", "-1"))
+        return self.measures(self.version) and self.version > int(self.store.recall("evaluated", "-1"))
 
     def _open_round(self, kind: Kind, round_id: int) -> ActiveRound:
         spool = self.directory / "spool" / f"{round_id:06}"

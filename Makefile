@@ -1,0 +1,64 @@
+# Two commands do everything on a machine that has Python, git and make:
+#   make demo   set up and run the main job
+#   make test   set up and pass the tests
+# make demo DATA=my-chat.txt runs it on your own text; ROUNDS=, DEVICES=, FULL=1, BROKER=mosquitto and JSON=1 do what they say.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# tflite-runtime 2.14 has wheels for Python up to 3.11 only and wants NumPy 1, so it has an environment of its own.
+OLD_PYTHON ?= $(shell for p in python3.11 python3.10; do if $$p -c 'import venv' 2>/dev/null; then command -v $$p; break; fi; done)
+
+.PHONY: demo test lint check-types check-imports pytest pytest-tflite fixtures clean
+
+demo: .venv/.simulate
+	$(BIN)/edgewise demo $(if $(DATA),--data "$(DATA)") $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(DEVICES),--devices $(DEVICES)) \
+	  $(if $(BROKER),--broker "$(BROKER)") $(if $(FULL),--full) $(if $(JSON),--json)
+
+test: lint check-types check-imports pytest-tflite pytest
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+check-types: .venv/.dev
+	$(BIN)/mypy
+
+check-imports: .venv/.dev
+	$(BIN)/lint-imports
+
+pytest: .venv/.dev fixtures
+	$(BIN)/pytest
+
+# The device's side again, on the other runtime: same tests, same model files.
+pytest-tflite: fixtures
+ifeq ($(OLD_PYTHON),)
+	@echo "tflite-runtime needs Python 3.10 or 3.11, and none is here: its tests are left out; ai-edge-litert's run."
+else
+	$(MAKE) .venv-tflite/.ready
+	.venv-tflite/bin/python -m pytest tests/wire tests/edge
+endif
+
+fixtures: .venv/.dev
+	$(BIN)/python -m edgewise_models.fixtures build/fixtures
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+.venv/.simulate: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[simulate]'
+	touch $@
+
+.venv/.dev: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@ .venv/.simulate
+
+.venv-tflite/.ready: pyproject.toml
+	$(OLD_PYTHON) -m venv .venv-tflite
+	.venv-tflite/bin/python -m pip install --quiet --upgrade pip
+	.venv-tflite/bin/python -m pip install --quiet 'tflite-runtime==2.14.0' 'numpy<2' pytest pytest-timeout hypothesis
+	.venv-tflite/bin/python -m pip install --quiet --editable .
+	touch $@
+
+clean:
+	rm -rf .venv .venv-tflite build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,163 @@
+"""`edgewise coordinate`: run rounds over a fleet."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgewise.brokers.choose import BROKER_HELP, open_broker
+from edgewise.live import RoundsView
+from edgewise_coordinator.algorithms.fedavg import fedavg
+from edgewise_coordinator.history import History
+from edgewise_coordinator.server import Coordinator
+from edgewise_coordinator.settings import RoundSettings, Settings, TrainingSettings
+from edgewise_wire.artifact import Artifact
+from edgewise_wire.errors import RunError
+from edgewise_wire.files import write_durably
+from edgewise_wire.topics import check_name
+from edgewise_wire.transport.mqtt import MqttTransport
+
+VIEW_SECONDS = 0.25
+
+
+@click.command(short_help="Run rounds over a fleet.")
+@click.option(
+    "--model", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The exported .tflite file."
+)
+@click.option("--broker", default="mqtt://127.0.0.1:1883", show_default=True, help=BROKER_HELP)
+@click.option("--fleet", default="home", show_default=True, help="The fleet's name.")
+@click.option("--rounds", default=10, show_default=True, help="How many training rounds to commit.")
+@click.option("--cohort", default=8, show_default=True, help="Reports that close a round (the goal count).")
+@click.option("--over-selection", default=1.3, show_default=True, help="Devices asked for each report wanted.")
+@click.option(
+    "--min-reports", default=0, help="Fewest reports that make a round at its deadline. [default: 4/5 of the cohort]"
+)
+@click.option("--epochs", default=1, show_default=True, help="Passes over a device's examples in a round.")
+@click.option("--learning-rate", default=0.5, show_default=True, help="Of the devices' SGD.")
+@click.option("--max-examples", default=0, help="Most examples a device uses in a round. [default: all]")
+@click.option("--server-learning-rate", default=1.0, show_default=True, help="How far the mean update is followed.")
+@click.option("--evaluate-every", default=1, show_default=True, help="Rounds between evaluations, 0 for never.")
+@click.option("--selection-timeout", default=300.0, show_default=True, help="Seconds to wait for enough devices.")
+@click.option("--report-timeout", default=600.0, show_default=True, help="Seconds to wait for reports.")
+@click.option(
+    "--offline-grace", default=20.0, show_default=True, help="Seconds that a device of the round may be offline."
+)
+@click.option("--seed", default=0, show_default=True, help="Of selection and of the devices' shuffling.")
+@click.option(
+    "--dir",
+    "directory",
+    default=Path("runs/fleet"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Where state, versions, rounds.jsonl and the trained model go; run again over the same one to go on.",
+)
+@click.option("--username", envvar="EDGEWISE_BROKER_USERNAME", help="For the broker.")
+@click.option(
+    "--password", envvar="EDGEWISE_BROKER_PASSWORD", help="For the broker; better in EDGEWISE_BROKER_PASSWORD."
+)
+@click.option("--keep-updates", is_flag=True, help="Keep the devices' updates after each round (for audits and tests).")
+@click.option("--json", "as_json", is_flag=True, help="End with one JSON line on standard output.")
+def command(
+    model: Path,
+    broker: str,
+    directory: Path,
+    username: str | None,
+    password: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Run federated rounds over the devices of a fleet.
+
+    \b
+    Example:
+      edgewise coordinate --model model.tflite --broker mqtt://127.0.0.1:1883 --rounds 20 --cohort 8
+    """
+    settings = _settings(options)
+    artifact = Artifact.load(model)
+    with open_broker(broker, directory / "broker") as url:
+        transport = MqttTransport(url, f"edgewise-{settings.fleet}-coordinator", username=username, password=password)
+        transport.connect()
+        coordinator = Coordinator(
+            artifact, transport, directory, settings, algorithm=fedavg(options["server_learning_rate"])
+        )
+        try:
+            rows = _run(coordinator, directory)
+        finally:
+            coordinator.close()
+            transport.close()
+        trained = directory / "model.tflite"
+        write_durably(trained, coordinator.model_bytes())
+    _tell(coordinator, rows, trained, as_json)
+
+
+def _settings(o: dict[str, Any]) -> Settings:
+    return Settings(
+        fleet=check_name("fleet", o["fleet"]),
+        rounds=o["rounds"],
+        cohort=RoundSettings(
+            goal=o["cohort"],
+            over_selection=o["over_selection"],
+            min_reports=o["min_reports"],
+            selection_timeout=o["selection_timeout"],
+            report_timeout=o["report_timeout"],
+            offline_grace=o["offline_grace"],
+        ),
+        training=TrainingSettings(o["epochs"], o["learning_rate"], o["max_examples"]),
+        evaluate_every=o["evaluate_every"],
+        seed=o["seed"],
+        keep_updates=o["keep_updates"],
+    )
+
+
+def _run(coordinator: Coordinator, directory: Path) -> list[dict[str, Any]]:
+    history = History(directory / "rounds.jsonl", coordinator.store, coordinator.measures)
+    view = RoundsView(coordinator.artifact.manifest.metrics, total=coordinator.settings.rounds)
+    with view, _stop_signals() as stop:
+        for row in history.rows:
+            view.add(row)
+        shown = len(history.rows)
+        coordinator.on_round = history.add
+        while not coordinator.finished and not stop.is_set():
+            coordinator.step(VIEW_SECONDS)
+            for row in history.rows[shown:]:
+                view.add(row)
+            shown = len(history.rows)
+            view.show(coordinator.describe())
+        history.flush()
+        for row in history.rows[shown:]:
+            view.add(row)
+    return history.rows
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """Give an event that Ctrl-C and SIGTERM set, so that the run ends between two messages and not inside one."""
+    stop = threading.Event()
+    before = {s: signal.signal(s, lambda *_: stop.set()) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for which, handler in before.items():
+            signal.signal(which, handler)
+
+
+def _tell(coordinator: Coordinator, rows: list[dict[str, Any]], trained: Path, as_json: bool) -> None:
+    committed = sum(row["round"] > 0 and row["phase"] == "committed" for row in rows)
+    if as_json:
+        refused = dict(coordinator.link.refused)
+        end = {"rounds": committed, "version": coordinator.version, "model": str(trained), "refused": refused}
+        click.echo(json.dumps(end))
+    else:
+        click.echo(f"{committed} rounds are committed; version {coordinator.version} is in {trained}.")
+    if not coordinator.complete:
+        why = next((row["reason"] for row in reversed(rows) if row["reason"]), "it was stopped")
+        raise RunError(
+            f"stopped at version {coordinator.version} of {coordinator.settings.rounds}: {why}. Run it again to go on."
+        )
