@@ -180,9 +180,9 @@ class Agent:
         elif isinstance(body, ReportAck):
             # Also while training anew after a crash: the coordinator holds what an earlier process sent.
             outcome = Outcome.REPORTED if body.accepted else Outcome.REFUSED
-            self._worker.end(outcome, body.reason, body.come_back)
+            self._worker.end(outcome, sentence(body.reason), body.come_back)
         elif isinstance(body, Abort):
-            self._worker.end(Outcome.ABORTED, body.reason, body.come_back)
+            self._worker.end(Outcome.ABORTED, sentence(body.reason), body.come_back)
         else:
             self._worker.hear(heard)
 

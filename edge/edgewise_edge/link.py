@@ -145,6 +145,6 @@ class Link:
 
 
 def sentence(text: str) -> str:
-    """Return words for people cut to what a message carries, 512 bytes of UTF-8 on one line."""
-    flat = " ".join(text.split())
+    """Return words for people as one line of at most 512 bytes of UTF-8, without what a terminal would obey."""
+    flat = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
     return flat.encode()[:SENTENCE_BYTES].decode("utf-8", "ignore")

@@ -40,7 +40,7 @@ class Entry:
     outcome: Outcome
     reason: str = ""
     asked_epochs: int = 0
-    asked_learning_rate: float = 0.0
+    asked_learning_rate: float | None = 0.0
     asked_examples: int = 0
     weights_hash: str = ""
     began: float = 0.0
@@ -55,7 +55,9 @@ class Entry:
 
 
 _COLUMNS = tuple(Entry.__dataclass_fields__)
-_TYPES = {"digest": "BLOB PRIMARY KEY", "loss": "REAL", "norm": "REAL", "ended": "REAL"}
+_REAL = ("asked_learning_rate", "loss", "norm", "ended")  # SQLite keeps a NaN as NULL
+_TYPES = {"digest": "BLOB PRIMARY KEY"} | dict.fromkeys(_REAL, "REAL")
+_INTEGER_MAX = (1 << 63) - 1  # the largest that SQLite holds; a peer may send a larger round
 _TABLE = ", ".join(f"{name} {_TYPES.get(name, 'NOT NULL')}" for name in _COLUMNS)
 _FIGURES = ("examples", "steps", "loss", "norm", "seconds")
 
@@ -165,4 +167,6 @@ def _entry(row: dict[str, Any]) -> Entry:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, int):
+        return min(value, _INTEGER_MAX)
     return value.value if isinstance(value, Outcome) else value
