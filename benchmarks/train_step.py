@@ -1,0 +1,192 @@
+"""One training step of the next-word model: ours and the plain autodiff export side by side, on each runtime.
+
+    .venv/bin/python benchmarks/train_step.py [--json] [--threads 1 2] [--rounds 3] [--steps 40]
+
+Each peer lives in a process of its own; the peers take turns, a few steps each, so that whatever else the machine does
+meets all of them. Reported are the median of the rounds' medians and the process's high-water mark (VmHWM). With one
+thread the process is pinned to one core. tflite-runtime needs NumPy 1 and so an environment of its own (`make test`
+makes it; `--tflite-python` names it).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RUNTIMES = {"ai_edge_litert": Path(sys.executable), "tflite_runtime": ROOT / ".venv-tflite" / "bin" / "python"}
+
+WORKER = """
+import json, os, sys, time
+import numpy as np
+from edgewise_edge.trainer import Trainer
+path, runtime, threads, batches = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+if threads == 1 and hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+start = time.perf_counter()
+trainer = Trainer(path, threads=threads, runtime=runtime)
+with np.load(batches) as arrays:
+    given = {name: arrays[name] for name in arrays}
+count, at = len(given["tokens"]), 0
+def step():
+    global at
+    batch = {name: array[at % count] for name, array in given.items()}
+    at += 1
+    start = time.perf_counter()
+    trainer.train_step(batch, 0.1)
+    return 1000 * (time.perf_counter() - start)
+first = step()
+ready = time.perf_counter() - start
+for line in sys.stdin:
+    taken = [step() for _ in range(int(line))]
+    status = dict(row.split(":", 1) for row in open("/proc/self/status"))
+    high = int(status["VmHWM"].split()[0]) / 1024
+    print(json.dumps({"ms": taken, "peak_mb": high, "ready_s": ready, "runtime": trainer.runtime}), flush=True)
+"""
+
+
+@dataclass
+class Peer:
+    """One model on one runtime with so many threads, in a process of its own."""
+
+    graph: str
+    runtime: str
+    threads: int
+    process: subprocess.Popen[str]
+    medians: list[float] = field(default_factory=list)
+    last: dict[str, Any] = field(default_factory=dict)
+
+    def run(self, steps: int) -> None:
+        """Take so many steps and keep their median."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{steps}\n")
+        self.process.stdin.flush()
+        self.last = json.loads(self.process.stdout.readline())
+        self.medians.append(statistics.median(self.last["ms"]))
+
+    def row(self) -> dict[str, Any]:
+        """Return what is reported."""
+        return {
+            "graph": self.graph,
+            "runtime": self.last["runtime"],
+            "threads": self.threads,
+            "ms": round(statistics.median(self.medians), 2),
+            "range": [round(min(self.medians), 2), round(max(self.medians), 2)],
+            "peak_mb": round(self.last["peak_mb"], 1),
+            "ready_s": round(self.last["ready_s"], 2),
+        }
+
+
+def main() -> None:
+    """Measure and print."""
+    options = _options()
+    with tempfile.TemporaryDirectory() as folder:
+        models = _models(Path(folder), options)
+        batches = _batches(Path(folder), options)
+        rows = [
+            row
+            for runtime in options.runtimes
+            for threads in options.threads
+            for row in measure(models, batches, runtime, threads, options)
+        ]
+    for row in rows:
+        base = next(r for r in rows if r["graph"] == "autodiff" and _place(r) == _place(row))
+        row["of_autodiff"] = round(row["ms"] / base["ms"], 3)
+    print(json.dumps({"cores": os.cpu_count(), "batch": options.batch, "rows": rows}) if options.json else _table(rows))
+
+
+def measure(models: dict[str, Path], batches: Path, runtime: str, threads: int, options: Any) -> list[dict[str, Any]]:
+    """Let the graphs take turns on one runtime."""
+    python = options.tflite_python if runtime == "tflite_runtime" else RUNTIMES[runtime]
+    peers = []
+    for graph, path in models.items():
+        command = [str(python), "-c", WORKER, str(path), runtime, str(threads), str(batches)]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        peers.append(Peer(graph, runtime, threads, process))
+    for peer in peers:
+        peer.run(6)
+        peer.medians.clear()
+    for _ in range(options.rounds):
+        for peer in peers:
+            peer.run(options.steps)
+    for peer in peers:
+        assert peer.process.stdin is not None
+        peer.process.stdin.close()
+        peer.process.wait()
+    return [peer.row() for peer in peers]
+
+
+def _place(row: dict[str, Any]) -> tuple[str, int]:
+    return row["runtime"], row["threads"]
+
+
+def _models(folder: Path, options: Any) -> dict[str, Path]:
+    """Export both graphs, in a process that ends before anything is measured."""
+    code = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]);"
+        "import train_step_models as m; m.export(Path(sys.argv[2]), sys.argv[3:])"
+    )
+    subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent), str(folder), *options.graphs], check=True)
+    return {graph: folder / f"{graph}.tflite" for graph in options.graphs}
+
+
+def _batches(folder: Path, options: Any) -> Path:
+    """Write batches whose sentences are full, or as long as the lines of a text file are."""
+    import numpy as np
+
+    rng = np.random.default_rng(7)
+    shape = (64, 16, 20)
+    lengths = np.full(shape[:2], 20)
+    if options.lengths is not None:
+        known = [min(20, len(line.split())) for line in options.lengths.read_text().splitlines() if line.split()]
+        lengths = rng.choice(known, shape[:2])
+    used = np.arange(20) < lengths[..., None]
+    tokens, labels = (rng.integers(4, 10_000, shape) * used for _ in range(2))
+    path = folder / "batches.npz"
+    np.savez(path, tokens=tokens.astype("i4"), labels=labels.astype("i4"), weight=used.astype("f4"))
+    options.batch = f"16 x 20, {used.mean():.0%} of the positions have a label"
+    return path
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> str:
+    head = (
+        "| graph | runtime | threads | ms a step | range | of autodiff | peak MB | first step after s |\n"
+        + "| --- " * 8
+        + "|"
+    )
+    lines = [
+        f"| {r['graph']} | {r['runtime']} | {r['threads']} | {r['ms']} | {r['range'][0]}-{r['range'][1]} "
+        f"| {r['of_autodiff']} | {r['peak_mb']} | {r['ready_s']} |"
+        for r in rows
+    ]
+    return "\n".join([head, *lines])
+
+
+def _options() -> Any:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--graphs", nargs="+", default=["autodiff", "edgewise"])
+    parser.add_argument("--runtimes", nargs="+", choices=RUNTIMES, default=None)
+    parser.add_argument("--tflite-python", type=Path, default=RUNTIMES["tflite_runtime"])
+    parser.add_argument("--lengths", type=Path, help="a text file: sentences are as long as its lines have words")
+    options = parser.parse_args()
+    if options.runtimes is None:
+        options.runtimes = [name for name in RUNTIMES if name != "tflite_runtime" or options.tflite_python.exists()]
+    return options
+
+
+if __name__ == "__main__":
+    main()
