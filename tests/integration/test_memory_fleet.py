@@ -38,9 +38,9 @@ def fleet(
     return MemoryFleet(folder, fixture_dir / "tiny.tflite", settings, texts(devices))
 
 
-@pytest.fixture
-def finished(tmp_path: Path, fixture_dir: Path) -> MemoryFleet:
-    found = fleet(tmp_path, fixture_dir, goal=3, rounds=3, devices=4, evaluate_every=1)
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, fixture_dir: Path) -> MemoryFleet:
+    found = fleet(tmp_path_factory.mktemp("fleet"), fixture_dir, goal=3, rounds=3, devices=4, evaluate_every=1)
     found.run()
     return found
 
