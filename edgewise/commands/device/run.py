@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -60,8 +62,7 @@ def run(
     logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(message)s")
     folder = Home(home)
     identity = Identity(fleet, device, secrets.randbits(63))
-    stop = stop_on_signals()
-    with folder.locked(), ExampleStore(folder.examples) as store:
+    with folder.locked(), ExampleStore(folder.examples) as store, stopped_by_signals() as stop:
         transport = MqttTransport(
             broker, f"{fleet}.{device}", will=identity.will, username=username, password=password,
             ca=ca, cert=cert, key=key,
@@ -76,14 +77,18 @@ def run(
     log.info("stopped")
 
 
-def stop_on_signals() -> threading.Event:
-    """Return an event that SIGTERM and Ctrl-C set; a second signal ends the process at once."""
+@contextlib.contextmanager
+def stopped_by_signals() -> Iterator[threading.Event]:
+    """Give an event that SIGTERM and Ctrl-C set; a second signal ends the process at once."""
     stop = threading.Event()
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
-    return stop
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
