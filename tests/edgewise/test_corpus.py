@@ -16,8 +16,8 @@ from edgewise_edge.tokenizer import WordTokenizer, words_of
 from edgewise_wire.errors import ConfigError
 from edgewise_wire.topics import check_name
 
-CORPUS_SHA256 = "e7b59cf6904770eae3d3a68ff24d7897bf2b46f12b6dd3c63153f7002c4ae5fe"
-WORDS_SHA256 = "e13ec385b2d910ea20d4d8cf6a0017d0eca60678d3648be783283340369cc346"
+CORPUS_SHA256 = "af14fef6939e31b5f726f1977b709d675dd23f3c0560741487b76cfbe8b7581c"
+WORDS_SHA256 = "4bc892a7c8f470c820a1f5964367d36d2602dd5aed8c51b485be898eb6b137af"
 
 
 @pytest.fixture(scope="module")
