@@ -168,6 +168,7 @@ class Coordinator:
     def _open_round(self, kind: Kind, round_id: int) -> ActiveRound:
         spool = self.directory / "spool" / f"{round_id:06}"
         spool.mkdir(parents=True, exist_ok=True)
+        bytes_down_before = self.bytes_down
         weights = self._offer_blobs()
         machine = RoundMachine(
             round_id,
@@ -195,7 +196,7 @@ class Coordinator:
             total=ExactSum(self.parameters if kind is Kind.TRAIN else 0),
             started=self.clock.now(),
             bytes_up_before=self.link.bytes_up,
-            bytes_down_before=self.bytes_down,
+            bytes_down_before=bytes_down_before,
         )
 
     def _round_settings(self, kind: Kind) -> RoundSettings:

@@ -89,12 +89,12 @@ def command(
         )
         try:
             rows = _run(coordinator, directory)
+            trained = directory / "model.tflite"
+            write_durably(trained, coordinator.model_bytes())
+            _tell(coordinator, rows, trained, as_json)
         finally:
             coordinator.close()
             transport.close()
-        trained = directory / "model.tflite"
-        write_durably(trained, coordinator.model_bytes())
-    _tell(coordinator, rows, trained, as_json)
 
 
 def _settings(o: dict[str, Any]) -> Settings:
