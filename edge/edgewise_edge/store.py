@@ -179,7 +179,7 @@ class ExampleStore:
     def text_bytes(self) -> int:
         """The UTF-8 bytes of all texts together, as `Limits.bytes` counts them."""
         with self._reading() as db:
-            return int(_one(db, "SELECT coalesce(sum(bytes), 0) FROM example"))
+            return int(_one(db, "SELECT bytes FROM total"))
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
@@ -213,18 +213,17 @@ class ExampleStore:
         limits, gone = self.limits, 0
         if limits.age is not None:
             gone += db.execute("DELETE FROM example WHERE at < ?", (self._clock() - limits.age,)).rowcount
-        if limits.count is not None:
-            query = (
-                "DELETE FROM example WHERE id IN (SELECT id FROM example ORDER BY at DESC, id DESC LIMIT -1 OFFSET ?)"
-            )
-            gone += db.execute(query, (limits.count,)).rowcount
-        if limits.bytes is not None and _one(db, "SELECT coalesce(sum(bytes), 0) FROM example") > limits.bytes:
-            query = (
-                "DELETE FROM example WHERE id IN (SELECT id FROM (SELECT id, sum(bytes) OVER "
-                "(ORDER BY at DESC, id DESC) AS held FROM example) WHERE held > ?)"
-            )
-            gone += db.execute(query, (limits.bytes,)).rowcount
-        return gone
+        examples, held = db.execute("SELECT examples, bytes FROM total").fetchone()
+        too_many = 0 if limits.count is None else examples - limits.count
+        too_long = 0 if limits.bytes is None else held - limits.bytes
+        oldest = db.execute("SELECT id, bytes FROM example ORDER BY at, id")
+        doomed = []
+        while (too_many > 0 or too_long > 0) and (row := oldest.fetchone()):
+            doomed.append((row[0],))
+            too_many, too_long = too_many - 1, too_long - row[1]
+        oldest.close()  # an open cursor would keep the log from being emptied
+        db.executemany("DELETE FROM example WHERE id = ?", doomed)
+        return gone + len(doomed)
 
     def _checkpoint(self) -> bool:
         """Move the log into the file and cut it to nothing; False if another process would not let go."""

@@ -148,6 +148,19 @@ def test_the_oldest_go_when_there_are_too_many_bytes(path: Path) -> None:
         assert store.text_bytes == 8
 
 
+def test_the_totals_stay_true_whatever_comes_and_goes(path: Path) -> None:
+    with ExampleStore(path, limits=Limits(count=8, bytes=60)) as store:
+        for n in range(30):
+            store.add("x" * (1 + n * 7 % 19), at=n * 5 % 11)
+            if n % 7 == 0:
+                store.forget(before=2)
+            texts = store.texts()
+            assert store.text_bytes == sum(map(len, texts)) <= 60
+            assert store.count() == len(texts) <= 8
+        store.forget(everything=True)
+        assert (store.text_bytes, store.count()) == (0, 0)
+
+
 def test_examples_age_out_by_the_clock_and_their_bytes_go_too(path: Path) -> None:
     now = 0.0
     with ExampleStore(path, limits=Limits(age=100.0), clock=lambda: now) as store:
