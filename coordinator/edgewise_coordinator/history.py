@@ -1,4 +1,4 @@
-"""`rounds.jsonl`: one line a training round, with what the evaluation that followed it found; line 0 is before training."""
+"""`rounds.jsonl`: one line a training round, with what the evaluation after it found; line 0 is before training."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ class Assignment:
     """What the coordinator asks of a device in a round.
 
     `deadline` is in seconds from receipt, so that no two clocks need agree. `mu` is FedProx's proximal weight (Li et
-    al. 2020), 0 for none. `max_examples` 0 means all. `seed` drives the order of examples together with the device's name.
+    al. 2020), 0 for none. `max_examples` 0 means all. `seed` and the device's name drive the order of examples.
     """
 
     attempt: U32 = 0

@@ -32,7 +32,7 @@ def check_name(kind: str, name: str) -> str:
     """Return `name` if it may stand as one topic level, else raise `ConfigError`.
 
     Raises:
-        ConfigError: if `name` is not 1 to 64 letters, digits, dots, dashes and underscores, the first a letter or digit.
+        ConfigError: if `name` is not 1 to 64 letters, digits, dots, dashes, underscores, the first a letter or digit.
 
     Example:
         >>> check_name("device", "pi-7")
