@@ -8,6 +8,7 @@ batches. `docs/protocol.md` says what the device must do; `session.py` keeps wha
 from __future__ import annotations
 
 import logging
+import math
 from typing import Protocol
 
 import numpy as np
@@ -40,6 +41,7 @@ from edgewise_wire.transport.base import Connected, Disconnected, Event, Message
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0  # how late `run` notices that it should stop
+RELEASE_SECONDS = 60.0  # a fleet that is at work asks again sooner; one that is not needs no model in memory
 REPEAT_SECONDS = 900.0  # so long after its end an assignment with the same message id is the same one, delivered again
 
 
@@ -84,6 +86,8 @@ class Agent:
         self.link = link = Link(transport, identity)
         self._clock = clock = clock or SystemClock()
         policy = policy or Policy()
+        self._host = host
+        self._release_at = math.inf
         self._records = records = ParticipationLog(home.participation)
         self._status = status = Status(home.status, link, clock)
         model = LatestModel(home)
@@ -106,7 +110,7 @@ class Agent:
     @property
     def due(self) -> float:
         """When the next timer acts, by the agent's clock."""
-        return self._availability.due if self._worker.work is None else self._worker.due
+        return min(self._availability.due, self._release_at) if self._worker.work is None else self._worker.due
 
     def step(self, timeout: float = 0.0) -> None:
         """Wait for an event, at most `timeout` seconds and never past the next timer; handle it; do what is due."""
@@ -115,6 +119,7 @@ class Agent:
             self._handle(event)
         if self._worker.work is None:
             self._availability.tick()
+            self._release_if_idle()
         else:
             self._worker.tick()
         if self._worker.busy:
@@ -236,7 +241,13 @@ class Agent:
             log.warning("not recorded: %s", error)
         self._availability.sleep(self._availability.recheck_seconds(), f"declined {work}: {reason}")
 
+    def _release_if_idle(self) -> None:
+        if self._clock.now() >= self._release_at:
+            self._release_at = math.inf
+            self._host.release()
+
     def _on_end(self, ended: Ended) -> None:
+        self._release_at = self._clock.now() + RELEASE_SECONDS
         if ended.outcome is Outcome.REPORTED:
             self._availability.keep_distance(0.0)
         come_back = ended.come_back

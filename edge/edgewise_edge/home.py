@@ -40,7 +40,7 @@ class Home:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path).expanduser()
+        self.path = Path(path).expanduser().absolute()
         try:
             for folder in (self.path, self.blobs, self.session):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)

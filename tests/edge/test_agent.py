@@ -146,6 +146,21 @@ def test_graph_and_trainer_are_kept_between_rounds_and_old_weights_are_not(world
     assert len([*world.home.blobs.iterdir()]) == 2
 
 
+def test_a_device_without_work_for_a_minute_gives_the_models_memory_back(world, tmp_path):
+    world.start()
+    world.say(world.assignment())
+    world.receive(until(world, UploadRequest), tmp_path)
+    world.say(ReportAck(1, True))
+    world.run(steps=5)
+    world.wait(59.0)
+    assert world.agent.due <= world.clock.now() + 1.0
+    world.wait(1.0)
+    world.round = 2
+    world.say(world.assignment())
+    until(world, UploadRequest)
+    assert len(world.loaded) == 2
+
+
 # Checking in -----------------------------------------------------------------------------------------------------
 
 
