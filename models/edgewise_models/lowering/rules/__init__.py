@@ -1,0 +1,27 @@
+"""The rules, one file per family of operators. Importing this package fills the tables of `registry`."""
+
+from edgewise_models.lowering.rules import (
+    activations,
+    control,
+    elementwise,
+    losses,
+    products,
+    random,
+    reductions,
+    resize,
+    shapes,
+    windows,
+)
+
+__all__ = [
+    "activations",
+    "control",
+    "elementwise",
+    "losses",
+    "products",
+    "random",
+    "reductions",
+    "resize",
+    "shapes",
+    "windows",
+]

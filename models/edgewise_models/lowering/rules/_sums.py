@@ -1,0 +1,73 @@
+"""Small pieces that several families share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgewise_models.lowering.values import Value, shape_of
+from edgewise_models.tensorflow import tf
+
+
+def unbroadcast(value: Value, shape: Sequence[int]) -> Value:
+    """Sum `value` down to `shape`: the transpose of broadcasting."""
+    have, want = shape_of(value), tuple(shape)
+    if have == want:
+        return value
+    lead = len(have) - len(want)
+    axes = [*range(lead)] + [lead + i for i, size in enumerate(want) if size == 1 and have[lead + i] != 1]
+    if axes:
+        value = tf.reduce_sum(value, axes)
+    return value if shape_of(value) == want else tf.reshape(value, want)
+
+
+def spread(value: Value, shape: Sequence[int], axes: Sequence[int], keep_dims: bool) -> Value:
+    """Undo a reduction's loss of rank, so that `value` broadcasts against `shape`."""
+    if keep_dims:
+        return value
+    kept = [1 if i in axes else size for i, size in enumerate(shape)]
+    return tf.reshape(value, kept)
+
+
+def positive_axes(axes: Value, rank: int) -> list[int]:
+    """Return the axes as sorted numbers from 0."""
+    return sorted({int(axis) % rank for axis in np.atleast_1d(axes)})
+
+
+def as_mask(condition: Value) -> Value:
+    """Return 1.0 where true, 0.0 elsewhere."""
+    return tf.cast(condition, tf.float32)
+
+
+def dilate(value: Value, axis: int, stride: int) -> Value:
+    """Put `stride - 1` zeros after every element along `axis`."""
+    if stride == 1:
+        return value
+    shape = list(shape_of(value))
+    before, size, after = int(np.prod(shape[:axis])), shape[axis], int(np.prod(shape[axis + 1 :]))
+    # a rank-3 PAD is in every runtime; a rank-5 one is not
+    spaced = tf.pad(tf.reshape(value, [before * size, 1, after]), [[0, 0], [0, stride - 1], [0, 0]])
+    shape[axis] = size * stride
+    return tf.reshape(spaced, shape)
+
+
+def fit(value: Value, axis: int, before: int, size: int) -> Value:
+    """Shift `value` right by `before` along `axis` and cut or zero-fill it to `size`."""
+    shape = list(shape_of(value))
+    if before < 0:
+        begin, have = -before, shape[axis] + before
+        before = 0
+    else:
+        begin, have = 0, shape[axis]
+    have = min(have, size - before)
+    if have != shape[axis]:
+        starts, sizes = [0] * len(shape), list(shape)
+        starts[axis], sizes[axis] = begin, have
+        value = tf.slice(value, starts, sizes)
+    after = size - before - have
+    if before or after:
+        paddings = [[0, 0]] * len(shape)
+        paddings[axis] = [before, after]
+        value = tf.pad(value, paddings)
+    return value
