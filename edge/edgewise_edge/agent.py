@@ -196,6 +196,8 @@ class Agent:
         if self._worker.work is not None:
             if not seconds:
                 self._availability.check_in(self._worker.work)
+                if self.state is DeviceState.UPLOADING:
+                    self._worker.repeat()  # a coordinator that has just come has heard nothing of it
         elif seconds:
             why = body.reason or "no reason given"
             self._availability.sleep(seconds, f"told to come back in {seconds:.0f} s: {why}")

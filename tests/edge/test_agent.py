@@ -243,8 +243,8 @@ def test_a_busy_device_that_is_called_names_the_work_it_holds(world):
     world.say(ComeBackLater(0.0), 0)
     world.say(ComeBackLater(300.0), 0)
     world.run(steps=3)
-    [offer] = world.bodies(CheckIn)
-    assert (offer.resume_round, offer.resume_attempt) == (9, 2)
+    [offer, request] = world.bodies()
+    assert (offer.resume_round, offer.resume_attempt, request.attempt) == (9, 2, 2)
     assert world.agent.state is STATES.UPLOADING
 
 
