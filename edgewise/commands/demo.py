@@ -53,7 +53,7 @@ CLIP_NORM = 1.0  # lets SGD take the large steps that a recurrent network's rare
     help="Your own text: a file or folder that `edgewise device import` reads.",
 )
 @click.option("--devices", default=8, show_default=True, help="Device processes, one person's text each.")
-@click.option("--rounds", default=12, show_default=True, help="Training rounds.")
+@click.option("--rounds", default=15, show_default=True, help="Training rounds.")
 @click.option("--cohort", default=6, show_default=True, help="Reports that close a round.")
 @click.option("--full", is_flag=True, help="The 1.42 M-parameter model of Hard et al. 2018 instead of a small one.")
 @click.option("--broker", default="embedded", show_default=True, help="embedded, mosquitto, or an mqtt:// address.")
