@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.support.broker_fixtures"]
+
 ROOT = Path(__file__).parents[1]
 COMMAND = ".venv/bin/python -m edgewise_models.fixtures build/fixtures"
 
