@@ -106,18 +106,19 @@ class Demo:
 
             found = generate(seed=self.options["seed"])
             vocabulary = words()[: self.sizes.vocabulary - MARKS]
+            chosen = choose(found, self.options["devices"], "the corpus")
             self.console.print(f"Text: the shipped corpus, {len(found)} made-up people.")
         else:
             from edgewise_edge.readers.people import read_people
 
             found = read_people(data)
+            chosen = choose(found, self.options["devices"], str(data))
             vocabulary = build_vocabulary((t for texts in found.values() for t in texts), self.sizes.vocabulary - MARKS)
             self.console.print(
                 f"Text: {data}, {len(found)} people. The word list is built once from all of it, "
                 "which only a simulation on one machine may do: a real fleet brings a public list."
             )
         write_vocabulary(self.directory / "words.txt", vocabulary)
-        chosen = choose(found, self.options["devices"], str(data or "the corpus"))
         return settle(chosen, self.directory / "devices")
 
     def _export(self, processes: Processes) -> Path:

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 @click.group()
 def command() -> None:
-    """Export a trainable model as one .tflite file, proved against TensorFlow before it is written."""
+    """Export a trainable model as one .tflite file, proved against TensorFlow before it is written.
+
+    \b
+    Example:
+      edgewise export next-word --out model.tflite
+    """
 
 
 @command.command("next-word")

@@ -35,8 +35,8 @@ def choose(people: Mapping[str, list[str]], count: int, source: str) -> dict[str
     enough = {name: texts for name, texts in people.items() if len(texts) >= MESSAGES_LEAST}
     if len(enough) < 2:
         raise DataError(
-            f"{source}: {len(enough)} people wrote {MESSAGES_LEAST} messages or more; "
-            "expected at least 2 (one person is one device)"
+            f"{source}: {len(enough)} of {len(people)} people wrote {MESSAGES_LEAST} messages or more; "
+            "expected at least 2, since one person is one device"
         )
     busiest = sorted(enough, key=lambda name: (-len(enough[name]), name))[:count]
     return {name: enough[name] for name in busiest}

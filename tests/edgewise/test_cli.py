@@ -1,0 +1,59 @@
+"""The command: help without imports, small import budgets, honest exit statuses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from edgewise.cli import COMMANDS, main
+
+
+def loaded_by(code: str) -> set[str]:
+    """Return the top-level modules that a fresh interpreter has after running `code`."""
+    program = f"{code}\nimport sys\nprint(*sorted({{m.split('.')[0] for m in sys.modules}}))"
+    found = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    return set(found.stdout.splitlines()[-1].split())
+
+
+HEAVY = {"tensorflow", "keras", "matplotlib", "amqtt"}
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("import edgewise_coordinator.server", HEAVY | {"edgewise_edge", "ai_edge_litert", "rich", "click"}),
+        ("import edgewise_edge.agent", HEAVY | {"edgewise_coordinator", "ai_edge_litert", "rich", "click"}),
+        ("import edgewise.cli", HEAVY | {"numpy", "paho", "rich", "edgewise_edge"}),
+        ("import edgewise.commands.coordinate", HEAVY | {"edgewise_edge", "ai_edge_litert"}),
+        ("import edgewise.commands.device", HEAVY | {"edgewise_coordinator", "ai_edge_litert", "rich"}),
+    ],
+)
+def test_nothing_heavy_is_imported_before_it_is_needed(code: str, absent: set[str]) -> None:
+    assert not loaded_by(code) & absent
+
+
+def test_help_lists_every_command_without_importing_any(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_command_has_help_with_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert "Usage: edgewise " + name in out
+    assert f"edgewise {name}" in out.split("Usage:")[1].split("\n", 1)[1]
+
+
+def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["dance"])
+    assert ended.value.code == 2
+    assert "No such command" in capsys.readouterr().err
