@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +23,7 @@ from typing import IO, Any
 from edgewise_wire.errors import UnavailableError
 
 ENVIRONMENT = "EDGEWISE_HOME"
+LOCK_SECONDS = 0.5  # `edgewise device status` holds the lock for a moment when it looks who has it
 
 
 def default_home(environment: Mapping[str, str] = os.environ) -> Path:
@@ -88,14 +90,14 @@ class Home:
         return self.path / "status.json"
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, patience: float = LOCK_SECONDS) -> Iterator[None]:
         """Hold the folder for one agent.
 
         Raises:
-            UnavailableError: if another process holds it.
+            UnavailableError: if another process holds it for `patience` seconds.
         """
         with (self.path / "agent.lock").open("a") as file:
-            if not _lock(file):
+            if not _lock(file, patience):
                 raise UnavailableError(
                     f"device folder {self.path}: another agent runs there; give this one its own --home"
                 )
@@ -104,22 +106,27 @@ class Home:
     def in_use(self) -> bool:
         """Return whether an agent runs on this folder."""
         try:
-            with self.locked():
+            with self.locked(patience=0.0):
                 return False
         except UnavailableError:
             return True
 
 
-def _lock(file: IO[str]) -> bool:
+def _lock(file: IO[str], patience: float) -> bool:
     try:
         import fcntl  # not on Windows, where two agents on one folder are the owner's business
     except ImportError:
         return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+    until = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.05)
+        else:
+            return True
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

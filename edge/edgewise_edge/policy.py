@@ -65,9 +65,10 @@ class Policy:
         return _malformed(asked) or self._over_a_limit(asked, held, traffic)
 
     def _over_a_limit(self, asked: Assignment, held: int, traffic: int) -> str | None:
-        what = "held-out examples" if asked.kind == Kind.EVALUATE else "examples"
-        if held < self.min_examples:
-            return f"this device has {held} {what}, its owner asks for at least {self.min_examples}"
+        if asked.kind == Kind.EVALUATE and not held:
+            return "this device has no held-out examples"
+        if asked.kind == Kind.TRAIN and held < self.min_examples:
+            return f"this device has {held} examples, its owner asks for at least {self.min_examples}"
         if asked.kind == Kind.TRAIN and asked.epochs > self.max_epochs:
             return f"{asked.epochs} epochs were asked for, the owner allows at most {self.max_epochs}"
         if traffic > self.max_megabytes * MEGABYTE:

@@ -308,7 +308,7 @@ def test_too_few_examples_are_declined_and_an_evaluation_needs_held_out_ones(wor
     world.write(4)
     world.start()
     world.say(world.assignment(kind=Kind.EVALUATE))
-    assert until(world, Decline).reason == "this device has 0 held-out examples, its owner asks for at least 1"
+    assert until(world, Decline).reason == "this device has no held-out examples"
 
 
 def test_fewer_examples_than_asked_for_are_used_if_the_owner_says_so(world):
