@@ -8,6 +8,7 @@ constants to 16 bytes (`force_align: 16`), which kernels rely on.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ ALIGNMENT = 16
 _VAR_HANDLE = schema.BuiltinOperator.VAR_HANDLE
 _READ = schema.BuiltinOperator.READ_VARIABLE
 _ASSIGN = schema.BuiltinOperator.ASSIGN_VARIABLE
+_FILL = schema.BuiltinOperator.FILL
 _CALL_ONCE = schema.BuiltinOperator.CALL_ONCE
 
 
@@ -81,6 +83,85 @@ class Container:
             if self._code(operator) == _READ and operator.outputs[0] == tensor and operator.inputs[0] in handles:
                 return handles[operator.inputs[0]]
         raise ModelError(f"signature {signature!r}: the output {output!r} is not a plain read of a variable")
+
+    def variable_of_input(self, signature: str, name: str) -> str:
+        """Return the shared name of the variable that a signature's input is assigned to.
+
+        Raises:
+            ModelError: if the input is not assigned to one as it is.
+        """
+        definition = self._signature(signature)
+        subgraph = self.model.subgraphs[definition.subgraphIndex]
+        tensor = next(entry.tensorIndex for entry in definition.inputs if entry.name.decode() == name)
+        handles = self._handles(subgraph)
+        for operator in subgraph.operators:
+            if self._code(operator) == _ASSIGN and operator.inputs[1] == tensor and operator.inputs[0] in handles:
+                return handles[operator.inputs[0]]
+        raise ModelError(f"signature {signature!r}: the input {name!r} is not assigned to a variable")
+
+    def initialize_apart(self, variables: Sequence[str], signatures: Sequence[str]) -> None:
+        """Let variables be set to zero only by the signatures that use them, on the first call of one.
+
+        A CALL_ONCE of their own takes the place of the constants that the converter stored for them; without one, a
+        read before the first assignment would return whatever the memory held.
+        """
+        graph = schema.SubGraphT()
+        graph.name, graph.tensors, graph.operators = b"zero_offsets", [], []
+        graph.inputs = graph.outputs = np.zeros(0, np.int32)
+        for variable in variables:
+            found = self._initial.pop(variable)
+            found.subgraph.operators = [op for op in found.subgraph.operators if op is not found.operator]
+            self._zero(graph, found)
+        self.model.subgraphs.append(graph)
+        for signature in signatures:
+            call = schema.OperatorT()
+            call.opcodeIndex = self._operator_code(_CALL_ONCE)
+            call.inputs = call.outputs = np.zeros(0, np.int32)
+            call.builtinOptionsType, call.builtinOptions = (
+                schema.BuiltinOptions.CallOnceOptions,
+                schema.CallOnceOptionsT(),
+            )
+            call.builtinOptions.initSubgraphIndex = len(self.model.subgraphs) - 1
+            self.model.subgraphs[self._signature(signature).subgraphIndex].operators.insert(0, call)
+
+    def _zero(self, graph: Any, found: _Assignment) -> None:
+        """Add to `graph` what sets a variable to zero."""
+        handle, value = (int(number) for number in found.operator.inputs)
+        maker = next(op for op in found.subgraph.operators if handle in op.outputs)
+        places = []
+        for number in (handle, value):
+            tensor = schema.TensorT()
+            tensor.__dict__.update(found.subgraph.tensors[number].__dict__)
+            places.append(len(graph.tensors))
+            graph.tensors.append(tensor)
+        shape = graph.tensors[places[1]].shape
+        graph.tensors[places[1]].buffer = 0
+        make, assign = schema.OperatorT(), schema.OperatorT()
+        make.__dict__.update(maker.__dict__)
+        assign.__dict__.update(found.operator.__dict__)
+        make.outputs = np.array([places[0]], np.int32)
+        assign.inputs = np.array(places, np.int32)
+        fill = self._fill(graph, np.array(shape if shape is not None else [], np.int32), np.float32(0), places[1])
+        graph.operators += [make, fill, assign]
+
+    def _fill(self, subgraph: Any, shape: Array, value: Any, place: int) -> Any:
+        fill = schema.OperatorT()
+        fill.opcodeIndex = self._operator_code(_FILL)
+        inputs = [self._constant(subgraph, shape), self._constant(subgraph, np.asarray(value))]
+        fill.inputs, fill.outputs = np.array(inputs, np.int32), np.array([place], np.int32)
+        fill.builtinOptionsType, fill.builtinOptions = schema.BuiltinOptions.FillOptions, schema.FillOptionsT()
+        return fill
+
+    def fill_instead(self, variable: str, value: Array) -> None:
+        """Let a variable start from a FILL instead of a constant; all elements of `value` are equal."""
+        found = self._initial[variable]
+        place = int(found.operator.inputs[1])
+        tensor = found.subgraph.tensors[place]
+        if any(place in op.outputs for op in found.subgraph.operators):
+            return  # another variable starts from the same fill
+        tensor.buffer = 0
+        fill = self._fill(found.subgraph, np.array(value.shape, np.int32), value.flat[0], place)
+        found.subgraph.operators.insert(0, fill)
 
     def initial_value(self, variable: str) -> tuple[int, bytes]:
         """Return the number and the bytes of the constant buffer that a variable starts from."""
@@ -144,6 +225,29 @@ class Container:
     def _code(self, operator: Any) -> int:
         code = self.model.operatorCodes[operator.opcodeIndex]
         return max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
+
+    def _operator_code(self, builtin: int) -> int:
+        """Return the index of an operator's first version, added if it is not there."""
+        for number, code in enumerate(self.model.operatorCodes):
+            if max(int(code.builtinCode), int(code.deprecatedBuiltinCode)) == builtin and code.version == 1:
+                return number
+        code = schema.OperatorCodeT()
+        code.builtinCode = code.deprecatedBuiltinCode = builtin
+        code.version = 1
+        self.model.operatorCodes.append(code)
+        return len(self.model.operatorCodes) - 1
+
+    def _constant(self, subgraph: Any, value: Array) -> int:
+        """Add a constant to a subgraph; return its tensor's number."""
+        buffer, tensor = schema.BufferT(), schema.TensorT()
+        buffer.data = np.frombuffer(np.ascontiguousarray(value).tobytes(), np.uint8)
+        tensor.buffer = len(self.model.buffers)
+        tensor.shape = np.array(value.shape, np.int32)
+        tensor.type = {"int32": schema.TensorType.INT32, "float32": schema.TensorType.FLOAT32}[value.dtype.name]
+        tensor.name = f"fill/{tensor.buffer}".encode()
+        self.model.buffers.append(buffer)
+        subgraph.tensors.append(tensor)
+        return len(subgraph.tensors) - 1
 
     def _handles(self, subgraph: Any) -> dict[int, str]:
         """Return the variables' shared names by the tensor of their handle."""

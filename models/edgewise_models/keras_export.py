@@ -40,4 +40,4 @@ def build_trainable(
     )
     functions = plan.functions()
     refuse_unlowered(functions, source.layers, allow_flex=allow_flex)
-    return build_artifact(functions, plan.weights, facts, allow_flex=allow_flex), plan
+    return build_artifact(functions, plan.weights, facts, offsets=plan.offset_weights, allow_flex=allow_flex), plan

@@ -111,6 +111,11 @@ class Plan:
             *(Weight(name, v, "slot") for name, v in self.optimizer.slots.items()),
         ]
 
+    @property
+    def offset_weights(self) -> list[Weight]:
+        """The offsets of `train_corrected`, each under the name of its weight."""
+        return [Weight(name, v) for name, v in self.offsets.items()]
+
     def functions(self) -> dict[str, Any]:
         """Return the concrete functions of all signatures but those that read and write weights.
 

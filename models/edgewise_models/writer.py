@@ -23,7 +23,7 @@ from edgewise_wire.files import write_durably
 from edgewise_wire.manifest import ENTRY, Manifest, TensorSpec, Variant, vocabulary_hash
 from edgewise_wire.tflite_cost import flops, peak_bytes
 from edgewise_wire.tflite_file import Signature, TfliteFile, parse
-from edgewise_wire.weights import Role, WeightSpec
+from edgewise_wire.weights import Array, Role, WeightSpec
 
 Functions = Mapping[str, Any]
 """Concrete functions by the name of their signature; each takes named tensors and returns a dictionary of tensors."""
@@ -70,6 +70,7 @@ def write_artifact(
     facts: Facts,
     *,
     prove: Callable[[bytes], object],
+    offsets: Sequence[Weight] = (),
 ) -> Artifact:
     """Build a model file, prove it, and only then let it stand under its name.
 
@@ -80,23 +81,39 @@ def write_artifact(
         weights: every variable, in the order in which weights travel.
         facts: for the manifest.
         prove: is given the file's bytes and raises if they do not train as they must.
+        offsets: see `build_artifact`.
 
     Raises:
         ModelError: if the graph needs operators that the plain runtimes lack, or the proof fails.
         UnavailableError: if the file cannot be written.
     """
     check_writable(Path(path))
-    data = build_artifact(functions, weights, facts)
+    data = build_artifact(functions, weights, facts, offsets=offsets)
     prove(data)
     write_durably(Path(path), data)
     return Artifact.load(data)
 
 
-def build_artifact(functions: Functions, weights: Sequence[Weight], facts: Facts, *, allow_flex: bool = False) -> bytes:
-    """Return the bytes of a model file that is complete but not proved. Raises as `write_artifact` does."""
-    _check_variables(functions, weights)
-    container = Container(convert({**functions, **_weight_functions(weights)}, weights, allow_flex=allow_flex))
+def build_artifact(
+    functions: Functions,
+    weights: Sequence[Weight],
+    facts: Facts,
+    *,
+    offsets: Sequence[Weight] = (),
+    allow_flex: bool = False,
+) -> bytes:
+    """Return the bytes of a model file that is complete but not proved. Raises as `write_artifact` does.
+
+    `offsets` are variables of `train_corrected`, each under the name of its weight: `set_offset` is added for them.
+    They begin as zeros, made only when a signature that uses them is called: who never does pays nothing for them.
+    """
+    _check_variables(functions, weights, offsets)
+    further = {**_weight_functions(weights), **_offset_functions(offsets)}
+    container = Container(convert({**functions, **further}, [*weights, *offsets], allow_flex=allow_flex))
     buffers = _own_buffers(container, weights)
+    handles = {id(offset.variable.handle) for offset in offsets}
+    users = [key for key, f in functions.items() if any(id(v.handle) in handles for v in f.graph.variables)]
+    _zero_offsets(container, offsets, ["set_offset", *users])
     container.drop_unused()
     graph = parse(container.pack())
     refuse_custom(graph, allow_flex=allow_flex)
@@ -175,12 +192,12 @@ def _conversion_error(error: Exception) -> str:
     return f"TensorFlow's converter refuses the graph: {lines[0] if lines else type(error).__name__}"
 
 
-def _check_variables(functions: Functions, weights: Sequence[Weight]) -> None:
+def _check_variables(functions: Functions, weights: Sequence[Weight], offsets: Sequence[Weight]) -> None:
     """Refuse a variable that nobody declared: it would not travel, and the file would not hold its value."""
     names = [weight.name for weight in weights]
     if len(set(names)) != len(names):
         raise ModelError(f"two weights have the same name: {sorted(n for n in names if names.count(n) > 1)[0]!r}")
-    known = {id(weight.variable.handle) for weight in weights}
+    known = {id(weight.variable.handle) for weight in (*weights, *offsets)}
     for signature, function in functions.items():
         for variable in function.graph.variables:
             if id(variable.handle) not in known:
@@ -205,6 +222,21 @@ def _weight_functions(weights: Sequence[Weight]) -> dict[str, Any]:
         functions["get_slots"] = _reader(slots).get_concrete_function(dummy=dummy)
         functions["reset_optimizer"] = _resetter(slots).get_concrete_function(dummy=dummy)
     return functions
+
+
+def _offset_functions(offsets: Sequence[Weight]) -> dict[str, Any]:
+    if not offsets:
+        return {}
+    variables = {_key(i): offset.variable for i, offset in enumerate(offsets)}
+    specs = {key: tf.TensorSpec(v.shape, v.dtype, name=key) for key, v in variables.items()}
+    return {"set_offset": _setter(variables).get_concrete_function(**specs)}
+
+
+def _zero_offsets(container: Container, offsets: Sequence[Weight], users: Sequence[str]) -> None:
+    variables = [container.variable_of_input("set_offset", _key(number)) for number in range(len(offsets))]
+    if offsets:
+        container.initialize_apart(variables, users)
+        container.rename("set_offset", {_key(i): offset.name for i, offset in enumerate(offsets)})
 
 
 def _reader(variables: Mapping[str, Any]) -> Any:
@@ -243,13 +275,20 @@ def _resetter(variables: Mapping[str, Any]) -> Any:
 
 def _own_buffers(container: Container, weights: Sequence[Weight]) -> list[int]:
     """Give each averaged weight its own buffer, check that it holds the variable's value, and restore the names."""
-    buffers = []
+    buffers: list[int] = []
+    even: dict[str, Array] = {}
     for number, weight in enumerate(weights):
         signature = "get_slots" if weight.role == "slot" else "get_weights"
         variable = container.variable_of_output(signature, _key(number))
         buffers.append(container.initial_value(variable)[0] if weight.role == "slot" else container.make_own(variable))
-        if container.initial_value(variable)[1] != np.ascontiguousarray(weight.variable.numpy()).tobytes():
+        initial = np.ascontiguousarray(weight.variable.numpy())
+        if container.initial_value(variable)[1] != initial.tobytes():
             raise ModelError(f"weight {weight.name!r}: the converted file does not hold its value")
+        if weight.role == "slot" and initial.ndim and (initial == initial.flat[0]).all():
+            even[variable] = initial
+            buffers[-1] = 0
+    for variable, initial in even.items():
+        container.fill_instead(variable, initial)  # Adam's zeros would treble the file
     names = {_key(number): weight.name for number, weight in enumerate(weights)}
     for signature in ("get_weights", "set_weights", *(["get_slots"] if any(w.role == "slot" for w in weights) else [])):
         container.rename(signature, names)
