@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from edgewise_coordinator.faults import FaultPoint
 from edgewise_coordinator.reports import check_measures
 from edgewise_coordinator.state import Report
 from edgewise_wire.errors import InputError, ProtocolError
@@ -47,6 +48,8 @@ class Inbox:
 
     def _dispatch(self, device: str, envelope: Envelope, *, retained: bool) -> None:
         body = envelope.body
+        if self._server.pause.active and isinstance(body, UploadChunk | UploadRequest | EvaluationReport):
+            return  # it could not be kept: the device says it again, for as long as it has no answer
         if isinstance(body, UploadChunk):
             self._chunk(device, envelope.round, body)
         elif isinstance(body, Presence):
@@ -147,6 +150,7 @@ class Inbox:
             server.refuse(current, device, body.attempt, str(error))
             return
         server.store.add_report(round_id, Report(device, body.attempt, body.examples, measures=measures))
+        server.fault(FaultPoint.AFTER_REPORT_ROW)
         server.accept(current, device, body.attempt)
 
     def _current(self, device: str, round_id: int, attempt: int) -> ActiveRound | None:

@@ -7,7 +7,7 @@ from collections import Counter
 
 from edgewise_wire import topics
 from edgewise_wire.codec import decode, encode
-from edgewise_wire.errors import ProtocolError
+from edgewise_wire.errors import ProtocolError, TransportError
 from edgewise_wire.messages import Body, Envelope
 from edgewise_wire.transport.base import Message, Transport
 
@@ -15,7 +15,7 @@ from edgewise_wire.transport.base import Message, Transport
 class Link:
     """Says things to devices of one fleet and reads what they say.
 
-    `refused` counts, by reason, what peers sent that was not taken.
+    `refused` counts, by reason, what peers sent that was not taken; `unsent` what the transport had no room for.
     """
 
     def __init__(self, fleet: str, transport: Transport) -> None:
@@ -23,6 +23,7 @@ class Link:
         self.transport = transport
         self.bytes_up = 0
         self.bytes_down = 0
+        self.unsent = 0
         self.refused: Counter[str] = Counter()
         self._next_id = secrets.randbits(48)
 
@@ -39,7 +40,11 @@ class Link:
         """Say something to a device."""
         payload = self.wrap(body, round_id)
         self.bytes_down += len(payload)
-        self.transport.publish(topics.device_down(self.fleet, device), payload)
+        try:
+            self.transport.publish(topics.device_down(self.fleet, device), payload)
+        except TransportError:
+            # The link has been down for long and the outbox is full. Every message is said again when it is asked for.
+            self.unsent += 1
 
     def read(self, message: Message) -> tuple[str, Envelope] | None:
         """Return who said what; `None` (and a count) for what is not a message of this fleet."""

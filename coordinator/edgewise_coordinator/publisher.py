@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edgewise_coordinator.faults import FaultHook, FaultPoint, no_fault
 from edgewise_wire.blobs import chunk, chunk_count
 from edgewise_wire.clock import Clock
 from edgewise_wire.messages import BlobChunk, BlobRef, BlobRequest, Body
@@ -30,11 +31,19 @@ class BlobPublisher:
     `encode(body)` wraps a body into an envelope's bytes.
     """
 
-    def __init__(self, fleet: str, transport: Transport, clock: Clock, encode: Callable[[Body], bytes]) -> None:
+    def __init__(
+        self,
+        fleet: str,
+        transport: Transport,
+        clock: Clock,
+        encode: Callable[[Body], bytes],
+        fault: FaultHook = no_fault,
+    ) -> None:
         self._fleet = fleet
         self._transport = transport
         self._clock = clock
         self._encode = encode
+        self._fault = fault
         self._blobs: dict[bytes, Blob] = {}
         self._queue: deque[tuple[bytes, int]] = deque()
         self._queued: set[tuple[bytes, int]] = set()
@@ -83,6 +92,7 @@ class BlobPublisher:
             self._transport.publish(blob_chunk(self._fleet, *key), payload, retain=True)
             self._published[key] = self._clock.now()
             self.bytes_published += len(payload)
+            self._fault(FaultPoint.BLOB_PUBLISHED)
         return not self._queue
 
     def _enqueue(self, blob_hash: bytes, index: int) -> None:

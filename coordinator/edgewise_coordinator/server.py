@@ -6,10 +6,13 @@ One thread, one loop: `step` takes what came in, lets the machine decide, and do
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,10 +20,12 @@ from edgewise_coordinator.active_round import ActiveRound
 from edgewise_coordinator.algorithms.base import Algorithm
 from edgewise_coordinator.algorithms.fedavg import fedavg
 from edgewise_coordinator.exact_sum import ExactSum
+from edgewise_coordinator.faults import FaultHook, FaultPoint, no_fault
 from edgewise_coordinator.fleet import Fleet
 from edgewise_coordinator.inbox import Inbox
 from edgewise_coordinator.link import Link
 from edgewise_coordinator.machine import Abandon, Action, Assign, Close, Drop, Phase, RoundMachine
+from edgewise_coordinator.pause import Pause
 from edgewise_coordinator.publisher import BlobPublisher
 from edgewise_coordinator.reports import ENCODING, pool_measures, read_update
 from edgewise_coordinator.selection.base import Selection
@@ -33,13 +38,24 @@ from edgewise_coordinator.versions import Versions
 from edgewise_wire.artifact import Artifact
 from edgewise_wire.blobs import make_ref
 from edgewise_wire.clock import Clock, SystemClock
-from edgewise_wire.errors import InputError
+from edgewise_wire.errors import InputError, TransportError, UnavailableError
+from edgewise_wire.files import make_folder
 from edgewise_wire.messages import Abort, Assignment, BlobRef, ComeBackLater, Kind, ReportAck, UploadRequest
-from edgewise_wire.transport.base import Transport
+from edgewise_wire.transport.base import Event, Transport
 from edgewise_wire.weights import Flat, flatten, parameters, to_bytes, unflatten
+
+log = logging.getLogger("edgewise.coordinator")
 
 EVENTS_A_STEP = 512  # so that a flood of messages cannot keep the clock from being looked at
 LONGEST_WAIT = 1.0  # seconds in `poll`; deadlines are met to this precision or better
+
+
+class Made(NamedTuple):
+    """What a training round made: the version's row, its weights, and the algorithm's state after it."""
+
+    row: VersionRow
+    weights: Flat
+    state: dict[str, object]
 
 
 class Coordinator:
@@ -47,10 +63,12 @@ class Coordinator:
 
     `directory` holds its memory (`state.sqlite`, `versions/`, `spool/`): a coordinator made anew over the same one
     goes on where the last one was, whatever killed it. `on_round` is called with each round's summary at its end.
+    A directory that cannot be written any more makes it hold still until it can (`pause`); `fault` is called at each
+    point of `faults.FaultPoint`.
 
     Raises:
         InputError: if the directory belongs to another fleet or another model.
-        UnavailableError: from any method, if the directory cannot be written.
+        UnavailableError: if the directory cannot be written at the start.
     """
 
     def __init__(
@@ -64,19 +82,22 @@ class Coordinator:
         algorithm: Algorithm | None = None,
         selection: Selection = uniform,
         on_round: Callable[[RoundSummary], None] = lambda summary: None,
+        fault: FaultHook = no_fault,
     ) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
+        make_folder(directory)
         self.artifact, self.settings, self.directory = artifact, settings, directory
         self.clock = clock or SystemClock()
         self.algorithm = algorithm or fedavg()
         self.on_round = on_round
+        self.fault = fault
         self.link = Link(settings.fleet, transport)
         self.store = StateStore(directory / "state.sqlite")
         self._check_directory()
         self.fleet = Fleet(self.clock, self.store.last_rounds())
         self.parameters = parameters(artifact.manifest.weights)
-        self.versions = Versions(directory / "versions", self.store, self.parameters)
-        self.publisher = BlobPublisher(settings.fleet, transport, self.clock, self.link.wrap)
+        self.versions = Versions(directory / "versions", self.store, self.parameters, fault)
+        self.pause = Pause(directory, self.store, self.clock, need=12 * self.parameters + (1 << 20))
+        self.publisher = BlobPublisher(settings.fleet, transport, self.clock, self.link.wrap, fault)
         self.round: ActiveRound | None = None
         self.version, self.weights, self.state = self._load_model()
         self.graph, self._graph_data = self._graph_blob()
@@ -85,6 +106,7 @@ class Coordinator:
         self._next_round_at = self.clock.now()
         self._abandoned_in_a_row = 0
         self._offered: list[bytes] = []
+        self._decided: deque[Action] = deque()
         self.link.listen()
         self._resume()
 
@@ -98,25 +120,55 @@ class Coordinator:
 
     def step(self, timeout: float = 0.0) -> None:
         """Take what came in (waiting `timeout` seconds at most), then do what is due."""
-        event = self.link.transport.poll(max(0.0, min(timeout, self._until_due())))
+        event = self._poll(max(0.0, min(timeout, self._until_due())))
         for _ in range(EVENTS_A_STEP):
             if event is None:
                 break
-            self.inbox.take(event)
-            event = self.link.transport.poll(0.0)
-        self.tick()
+            self._guarded(self.inbox.take, event)
+            event = self._poll(0.0)
+        self._guarded(self.tick)
+
+    def _poll(self, seconds: float) -> Event | None:
+        try:
+            return self.link.transport.poll(seconds)
+        except TransportError as error:  # the broker refused something, and says so once
+            log.warning("%s", error)
+            return None
+
+    def _guarded(self, act: Callable[..., None], *arguments: object) -> None:
+        try:
+            act(*arguments)
+        except UnavailableError as error:
+            self.pause.begin(error)
 
     def tick(self) -> None:
-        """Do what is due."""
+        """Do what is due.
+
+        Raises:
+            UnavailableError: if the disk refuses; what was decided is kept and done when this is called again.
+        """
         self.publisher.pump()
+        if self.pause.tried():
+            self._call_participants()
+        if self.pause.active:
+            return
         if self.round is None:
             self._begin_next()
         current = self.round
         if current is None:
             return
         current.desk.tick()
-        for action in current.machine.tick(self.fleet):
-            self._carry_out(current, action)
+        if current.machine.phase is Phase.SELECTION:
+            self.fault(FaultPoint.BEFORE_SELECTION)
+        if not self._decided:
+            self._decided.extend(current.machine.tick(self.fleet))
+        self._work_off(current)
+
+    def _call_participants(self) -> None:
+        """After a pause: whoever holds an update need not wait for its own timer."""
+        for p in self.round.machine.participants.values() if self.round is not None else ():
+            if p.status.live:
+                self.call(p.device)
 
     @property
     def complete(self) -> bool:
@@ -131,6 +183,8 @@ class Coordinator:
     def describe(self) -> str:
         """Return a sentence about what is happening now."""
         online = len(self.fleet.online())
+        if self.pause.active:
+            return f"paused: {self.pause.reason}; {online} devices online"
         if self.round is None:
             return f"between rounds; {online} devices online"
         m = self.round.machine
@@ -155,7 +209,10 @@ class Coordinator:
         if self.finished or self.clock.now() < self._next_round_at:
             return
         kind = Kind.EVALUATE if self._evaluation_due() else Kind.TRAIN
-        self.round = self._open_round(kind, self.store.begin_round(kind, self.version, self.clock.wall()))
+        begun = self.store.unfinished_round()  # by an attempt that the disk stopped half-way
+        round_id = begun.round_id if begun else self.store.begin_round(kind, self.version, self.clock.wall())
+        self.fault(FaultPoint.ROUND_RECORDED)
+        self.round = self._open_round(kind, round_id)
 
     def measures(self, version: int) -> bool:
         """Return whether this version is to be evaluated on the devices: every n-th one and the last."""
@@ -166,8 +223,7 @@ class Coordinator:
         return self.measures(self.version) and self.version > int(self.store.recall("evaluated", "-1"))
 
     def _open_round(self, kind: Kind, round_id: int) -> ActiveRound:
-        spool = self.directory / "spool" / f"{round_id:06}"
-        spool.mkdir(parents=True, exist_ok=True)
+        spool = make_folder(self.directory / "spool" / f"{round_id:06}")
         bytes_down_before = self.bytes_down
         weights = self._offer_blobs()
         machine = RoundMachine(
@@ -185,6 +241,7 @@ class Coordinator:
             self.clock,
             lambda device, body: self.link.send(device, body, round_id),
             self._update_arrived,
+            self.fault,
         )
         return ActiveRound(
             machine=machine,
@@ -223,22 +280,37 @@ class Coordinator:
 
     # What the machine decided ---------------------------------------------------------------------------------------
 
+    def _work_off(self, current: ActiveRound) -> None:
+        """Carry out what was decided; what the disk stops stays decided, and every action may be done twice."""
+        assigns = [action for action in self._decided if isinstance(action, Assign)]
+        if assigns:
+            self._assign(current, assigns)
+            self._decided = deque(action for action in self._decided if not isinstance(action, Assign))
+        while self._decided:
+            self._carry_out(current, self._decided[0])
+            if self.round is not current:
+                self._decided.clear()
+                break
+            self._decided.popleft()
+
     def _carry_out(self, current: ActiveRound, action: Action) -> None:
-        if isinstance(action, Assign):
-            self._assign(current, action)
-        elif isinstance(action, Drop):
+        if isinstance(action, Drop):
             self._drop(current, action)
         elif isinstance(action, Close):
             self._close_round(current)
         elif isinstance(action, Abandon):
             self._end(current, {}, None)
 
-    def _assign(self, current: ActiveRound, action: Assign) -> None:
+    def _assign(self, current: ActiveRound, actions: Sequence[Assign]) -> None:
         machine = current.machine
+        self.fault(FaultPoint.AFTER_SELECTION)
         # Written before anyone is told, so that no device can answer for a round which a restart would not know.
-        self.store.configure_round(current.round_id, machine.goal, [machine.participants[action.device]])
-        self.fleet.take(action.device, current.round_id)
-        self.send_assignment(current, action.device, action.attempt)
+        self.store.configure_round(current.round_id, machine.goal, [machine.participants[a.device] for a in actions])
+        self.fault(FaultPoint.BEFORE_ASSIGNMENT)
+        for action in actions:
+            self.fleet.take(action.device, current.round_id)
+            self.send_assignment(current, action.device, action.attempt)
+            self.fault(FaultPoint.AFTER_ASSIGNMENT)
 
     def send_assignment(self, current: ActiveRound, device: str, attempt: int) -> None:
         """Tell a device what the round asks of it; telling it again does no harm."""
@@ -258,24 +330,29 @@ class Coordinator:
         self.link.send(action.device, Abort(action.attempt, action.reason), current.round_id)
 
     def _close_round(self, current: ActiveRound) -> None:
+        self.fault(FaultPoint.BEFORE_CLOSING)
         self.store.close_round(current.round_id)
+        self.fault(FaultPoint.BEFORE_AGGREGATE)
         reports = self.store.reports(current.round_id)
         if current.kind is Kind.EVALUATE:
             metrics = pool_measures(reports)
+            self.fault(FaultPoint.AFTER_AGGREGATE)
             self.store.set_metrics(current.version, metrics)
             self._end(current, metrics, None)
             return
         weights, state = self.algorithm.step(self.weights, self.state, current.total.mean())
+        self.fault(FaultPoint.AFTER_AGGREGATE)
         made = self._save_version(current, weights, state)
+        self.fault(FaultPoint.AFTER_VERSION_FILES)
         self._end(current, {}, made)
-        self.version, self.weights, self.state = made.version, weights, state
 
-    def _save_version(self, current: ActiveRound, weights: Flat, state: dict[str, object]) -> VersionRow:
+    def _save_version(self, current: ActiveRound, weights: Flat, state: dict[str, object]) -> Made:
         version = current.version + 1
         name = self.versions.save(version, weights, state)
-        return VersionRow(version, current.version, current.round_id, name, self.clock.wall(), {})
+        row = VersionRow(version, current.version, current.round_id, name, self.clock.wall(), {})
+        return Made(row, weights, state)
 
-    def _end(self, current: ActiveRound, metrics: dict[str, float], made: VersionRow | None) -> None:
+    def _end(self, current: ActiveRound, metrics: dict[str, float], made: Made | None) -> None:
         machine = current.machine
         if machine.phase is not Phase.ABANDONED:
             machine.phase = Phase.COMMITTED
@@ -287,11 +364,13 @@ class Coordinator:
         )
         summary.metrics = metrics
         if made is not None:
-            summary.version = made.version
-        now = self.clock.wall()
-        self.store.end_round(current.round_id, machine.phase, machine.reason, now, summary.as_dict(), made)
-        if current.kind is Kind.EVALUATE:
-            self.store.remember("evaluated", str(current.version))
+            summary.version = made.row.version
+        now, row = self.clock.wall(), made.row if made is not None else None
+        measured = current.version if current.kind is Kind.EVALUATE else None
+        self.store.end_round(current.round_id, machine.phase, machine.reason, now, summary.as_dict(), row, measured)
+        if made is not None:
+            self.version, self.weights, self.state = made.row.version, made.weights, made.state
+        self.fault(FaultPoint.AFTER_COMMIT)
         self._after(current, summary)
 
     def _after(self, current: ActiveRound, summary: RoundSummary) -> None:
@@ -303,6 +382,7 @@ class Coordinator:
         if not self.settings.keep_updates:
             shutil.rmtree(current.spool, ignore_errors=True)
         self.round = None
+        self.fault(FaultPoint.BEFORE_PUBLISH)
         self.on_round(summary)
 
     # Reports -------------------------------------------------------------------------------------------------------
@@ -321,7 +401,9 @@ class Coordinator:
             return
         report = Report(device, request.attempt, request.examples, request.loss, request.update.size, file.name)
         if self.store.add_report(current.round_id, report):
+            self.fault(FaultPoint.AFTER_REPORT_ROW)
             current.total.add(update, float(request.examples))
+        self.fault(FaultPoint.AFTER_FOLD)
         self.accept(current, device, request.attempt)
 
     def accept(self, current: ActiveRound, device: str, attempt: int) -> None:
@@ -329,6 +411,7 @@ class Coordinator:
         current.machine.reported(device, attempt)
         self.fleet.release(device)
         self.link.send(device, ReportAck(attempt, accepted=True), current.round_id)
+        self.fault(FaultPoint.AFTER_ACKNOWLEDGEMENT)
 
     def refuse(self, current: ActiveRound, device: str, attempt: int, reason: str) -> None:
         """Turn a report down, count why, and tell its device."""
@@ -395,6 +478,8 @@ class Coordinator:
 
     def _until_due(self) -> float:
         now = self.clock.now()
+        if self.pause.active:
+            return max(0.0, self.pause.retry_at - now)
         if self.round is None:
             return max(0.0, self._next_round_at - now)
         return min(self.round.machine.deadline(), self.round.desk.deadline()) - now

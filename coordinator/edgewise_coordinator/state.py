@@ -149,8 +149,9 @@ class StateStore:
         now: float,
         summary: dict[str, Any],
         made: VersionRow | None = None,
+        measured: int | None = None,
     ) -> None:
-        """Record the end of a round together with the version it made."""
+        """Record the end of a round together with the version it made, or the one that it has measured."""
         with self._transaction() as db:
             db.execute(
                 "UPDATE rounds SET phase = ?, reason = ?, ended = ?, summary = ? WHERE round_id = ?",
@@ -158,6 +159,8 @@ class StateStore:
             )
             if made is not None:
                 self._insert_version(db, made)
+            if measured is not None:
+                db.execute("INSERT OR REPLACE INTO meta VALUES ('evaluated', ?)", (str(measured),))
 
     def unfinished_round(self) -> RoundRow | None:
         """Return the round that was under way when the coordinator stopped."""
@@ -246,10 +249,11 @@ class StateStore:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # a full disk may have rolled it back already
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

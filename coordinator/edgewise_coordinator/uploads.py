@@ -6,15 +6,17 @@ number of devices that want to upload. Everything else waits in a first-come que
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from edgewise_coordinator.faults import FaultHook, FaultPoint, no_fault
 from edgewise_coordinator.settings import UploadSettings
 from edgewise_wire.blobs import BlobAssembler, check_ref
 from edgewise_wire.clock import Clock
-from edgewise_wire.errors import InputError, ProtocolError
+from edgewise_wire.errors import InputError, ProtocolError, UnavailableError
 from edgewise_wire.messages import Body, ChunkAck, UploadChunk, UploadGrant, UploadRequest
 
 Send: TypeAlias = Callable[[str, Body], None]
@@ -48,12 +50,14 @@ class UploadDesk:
         clock: Clock,
         send: Send,
         done: Callable[[str, UploadRequest, Path], None],
+        fault: FaultHook = no_fault,
     ) -> None:
         self._spool = spool
         self._settings = settings
         self._clock = clock
         self._send = send
         self._done = done
+        self._fault = fault
         self._uploads: dict[str, Upload] = {}
         self.bytes_received = 0
 
@@ -92,7 +96,9 @@ class UploadDesk:
             return
         self.bytes_received += len(chunk.data)
         upload.heard = self._clock.now()
+        self._fault(FaultPoint.BEFORE_SPOOL_WRITE)
         fresh = upload.assembler.add(chunk.index, chunk.data)
+        self._fault(FaultPoint.AFTER_SPOOL_WRITE)
         if upload.assembler.complete:
             self._finish(upload, upload.assembler)
             return
@@ -132,7 +138,8 @@ class UploadDesk:
     def close(self) -> None:
         """Drop everything that is not finished."""
         for device in list(self._uploads):
-            self.forget(device)
+            with contextlib.suppress(UnavailableError):  # what a full or broken disk keeps of them does no harm
+                self.forget(device)
 
     def _check(self, request: UploadRequest, expected_bytes: int) -> None:
         if request.update.size != expected_bytes:
@@ -147,13 +154,17 @@ class UploadDesk:
         assert upload.assembler is not None  # noqa: S101  callers have just opened it
         upload.heard, upload.unacknowledged = self._clock.now(), 0
         self._send(upload.device, UploadGrant(upload.request.attempt, self._settings.window, upload.assembler.have()))
+        self._fault(FaultPoint.AFTER_GRANT)
 
     def _finish(self, upload: Upload, assembler: BlobAssembler) -> None:
         del self._uploads[upload.device]
+        self._fault(FaultPoint.BEFORE_SPOOL_SYNC)
         try:
             file = assembler.finish()
-        except ProtocolError:
+        except (ProtocolError, UnavailableError):
+            # After a failed sync the kernel may call pages clean that never reached the disk: the device sends it anew.
             assembler.discard()
             raise
+        self._fault(FaultPoint.AFTER_SPOOL_SYNC)
         self._done(upload.device, upload.request, file)
         self.tick()

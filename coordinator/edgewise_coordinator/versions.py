@@ -8,20 +8,22 @@ from pathlib import Path
 import numpy as np
 
 from edgewise_coordinator.algorithms.base import State
+from edgewise_coordinator.faults import FaultHook, FaultPoint, no_fault
 from edgewise_coordinator.state import StateStore, VersionRow
 from edgewise_wire.errors import InputError
-from edgewise_wire.files import write_durably
+from edgewise_wire.files import make_folder, write_durably
 from edgewise_wire.weights import Flat, from_bytes, to_bytes
 
 
 class Versions:
     """Every version of the model, by number; the newest is the one that rounds start from."""
 
-    def __init__(self, directory: Path, store: StateStore, parameters: int) -> None:
+    def __init__(self, directory: Path, store: StateStore, parameters: int, fault: FaultHook = no_fault) -> None:
         self._directory = directory
         self._store = store
         self._parameters = parameters
-        directory.mkdir(parents=True, exist_ok=True)
+        self._fault = fault
+        make_folder(directory)
 
     def latest(self) -> int | None:
         """Return the newest version's number, `None` before the first."""
@@ -34,6 +36,7 @@ class Versions:
         archive = io.BytesIO()
         np.savez(archive, **state)
         write_durably(self._directory / f"{version:06}.state.npz", archive.getbuffer())
+        self._fault(FaultPoint.AFTER_STATE_FILE)
         write_durably(self._directory / name, to_bytes(weights))
         return name
 

@@ -17,6 +17,21 @@ def sync_directory(path: Path) -> None:
         os.close(handle)
 
 
+def make_folder(path: Path) -> Path:
+    """Make a folder and those above it where they are missing, and return it.
+
+    Raises:
+        UnavailableError: if the disk refuses.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnavailableError(
+            f"{path}: cannot be made ({error.strerror}); free space or choose another place"
+        ) from error
+    return path
+
+
 def write_durably(path: Path, data: bytes | memoryview) -> None:
     """Write `data` to `path` through a synced temporary file beside it.
 
