@@ -1,6 +1,7 @@
 """amqtt's broker, mended where MQTT 3.1.1 and a fleet need it. Runs in the embedded broker's own process only.
 
-What amqtt 0.12.1 does otherwise, each found by reading and pinned by a test in `tests/edgewise/test_brokers.py`:
+What amqtt 0.12.1 does otherwise, found by reading it and by the tests in `tests/wire/test_transport_brokers.py` and
+`tests/edgewise/test_brokers.py`, of which it fails most as it comes:
 
 1. A client that falls silent is never given up, so its will is never published (§3.1.2.10). Nor is one that stalls
    inside a packet.
@@ -46,19 +47,25 @@ class _Reader(ReaderAdapter):  # type: ignore[misc]
     """A stream that ends when nothing came for `patience` seconds, or when a packet is too large (1, 7)."""
 
     def __init__(self, stream: asyncio.StreamReader) -> None:
-        self.patience = _CONNECT_SECONDS
+        self._patience = _CONNECT_SECONDS
         self._stream = stream
         self._loop = asyncio.get_running_loop()
         self._last = self._loop.time()
         self._watch: asyncio.TimerHandle | None = None
         self._look()
 
+    def be_patient(self, seconds: float) -> None:
+        """Allow that much silence from now on."""
+        self._patience = seconds
+        self.stop()
+        self._look()
+
     def _look(self) -> None:
         idle = self._loop.time() - self._last
-        if idle >= self.patience:
+        if idle >= self._patience:
             self._break("no sign of life")
         else:
-            self._watch = self._loop.call_later(min(self.patience - idle + 0.01, 3600.0), self._look)
+            self._watch = self._loop.call_later(min(self._patience - idle + 0.01, 3600.0), self._look)
 
     def _break(self, why: str) -> None:
         self.stop()
@@ -99,7 +106,7 @@ class _Handler(BrokerProtocolHandler):  # type: ignore[misc]
     async def start(self) -> None:
         if isinstance(self.reader, _Reader):
             # §3.1.2.10: one and a half times the keep-alive. Our reader looks after it; amqtt's own timers rest.
-            self.reader.patience = 1.5 * self.session.keep_alive if self.session.keep_alive else float("inf")
+            self.reader.be_patient(1.5 * self.session.keep_alive if self.session.keep_alive else float("inf"))
         self.session.keep_alive = 0
         self.keepalive_timeout = None
         await super().start()

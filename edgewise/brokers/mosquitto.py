@@ -11,7 +11,7 @@ from pathlib import Path
 from edgewise.brokers.process import BrokerProcess
 from edgewise_wire.errors import ConfigError, UnavailableError
 
-_MESSAGE_MAX = 2 * 1024 * 1024  # as Mosquitto 2.1 has it by default, and as our own transport does
+_PACKET_MAX = 2 * 1024 * 1024 + 1024  # nothing of edgewise's is larger; Mosquitto 2.0 would take 256 MiB
 
 
 class Mosquitto(BrokerProcess):
@@ -69,7 +69,7 @@ class Mosquitto(BrokerProcess):
             "log_type warning",
             f"persistence {'true' if keep else 'false'}",
             *([f"persistence_location {self.directory}/", "autosave_interval 30"] if keep else []),
-            f"message_size_limit {_MESSAGE_MAX}",
+            f"max_packet_size {_PACKET_MAX}",
             f"allow_anonymous {'true' if allow_anonymous else 'false'}",
             f"listener {self.port} {self.host}",
             *extra,

@@ -134,7 +134,7 @@ class BrokerProcess(ABC):
 
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()
-        return lines[-1][:300] if lines else f"it printed nothing to {self.log}"
+        return " ".join(lines[-2:])[:500] if lines else f"it printed nothing to {self.log}"
 
 
 def free_port(host: str = "127.0.0.1") -> int:

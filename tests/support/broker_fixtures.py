@@ -145,6 +145,12 @@ def real_broker(request: pytest.FixtureRequest) -> Iterator[BrokerUnderTest]:
 
 
 @pytest.fixture
+def embedded(request: pytest.FixtureRequest) -> Iterator[BrokerUnderTest]:
+    """The embedded broker alone."""
+    yield from _under_test("embedded", request)
+
+
+@pytest.fixture
 def mosquitto(request: pytest.FixtureRequest) -> Iterator[BrokerUnderTest]:
     """Mosquitto alone, where one real broker is proof enough."""
     yield from _under_test("mosquitto", request)
