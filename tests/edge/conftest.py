@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 from edgewise_edge.agent import Agent
 from edgewise_edge.home import Home
 from edgewise_edge.host import DeviceHost

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from edgewise_wire import weights as w
 from edgewise_wire.errors import InputError
 
