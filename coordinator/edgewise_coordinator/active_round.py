@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgewise_coordinator.exact_sum import ExactSum
+from edgewise_coordinator.aggregators.base import Aggregation
 from edgewise_coordinator.machine import Phase, RoundMachine, Status
 from edgewise_coordinator.state import Report
 from edgewise_coordinator.summary import RoundSummary
@@ -24,7 +24,7 @@ class ActiveRound:
     weights: BlobRef
     desk: UploadDesk
     spool: Path
-    total: ExactSum
+    total: Aggregation
     started: float
     bytes_up_before: int
     bytes_down_before: int

@@ -48,16 +48,19 @@ class ExactSum:
         self._bits: NDArray[np.int64] = np.zeros(size, np.int64)
         self._block = np.empty(min(size, BLOCK), np.float64)
 
-    def add(self, values: Flat, weight: float) -> None:
-        """Fold `weight` · `values` (float32[size]) in.
+    def add(self, values: Flat, weight: float, factor: float = 1.0) -> None:
+        """Fold `weight` · `factor` · `values` (float32[size]) in; the mean is divided by the weights alone.
+
+        `factor` is in (0, 1]: it shrinks a term that should count less than its share. A whole-numbered weight keeps
+        the sum of the weights exact, too.
 
         Raises:
             InputError: if the length differs, the weight is not a positive finite number, or a term is too large or
                 not finite; the sum is then unchanged.
         """
-        self.add_blocks([values], weight)
+        self.add_blocks([values], weight, factor)
 
-    def add_blocks(self, blocks: Iterable[Flat], weight: float) -> None:
+    def add_blocks(self, blocks: Iterable[Flat], weight: float, factor: float = 1.0) -> None:
         """Fold one vector in that comes in consecutive pieces, so that it never has to be in memory whole.
 
         The pieces must have been checked with `check`: a piece that is refused half-way leaves the sum undefined.
@@ -69,7 +72,7 @@ class ExactSum:
         for piece in blocks:
             self.check(piece, weight, at)
             for start in range(0, len(piece), BLOCK):
-                at += self._fold(piece[start : start + BLOCK], weight, at)
+                at += self._fold(piece[start : start + BLOCK], weight * factor, at)
         if at != self.size:
             raise InputError(f"update: expected float32[{self.size}], got only {at} numbers")
         self.terms += 1

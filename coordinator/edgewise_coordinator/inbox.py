@@ -124,7 +124,7 @@ class Inbox:
         try:
             if current.kind is not Kind.TRAIN:
                 raise InputError("update: expected an evaluation, this round does not train")
-            current.desk.request(device, body, 4 * self._server.parameters)
+            current.desk.request(device, body, 4 * self._server.recipe.size(self._server.parameters))
         except (InputError, ProtocolError) as error:
             self._server.refuse(current, device, body.attempt, str(error))
 

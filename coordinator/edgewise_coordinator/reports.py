@@ -1,32 +1,14 @@
-"""From a spooled update to a term of the round's sum: read, bound, check, fold."""
+"""What devices report besides updates: evaluations, checked and pooled."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-
-import numpy as np
 
 from edgewise_coordinator.state import Report
 from edgewise_wire.errors import InputError
 from edgewise_wire.messages import EvaluationReport
-from edgewise_wire.weights import Flat, from_bytes
 
 ENCODING = "float32"
-
-
-def read_update(file: Path, parameters: int, max_norm: float) -> Flat:
-    """Read a spooled update (float32[parameters], the device's weights minus the round's) and check its values.
-
-    Raises:
-        InputError: if its length is wrong, a value is NaN or infinite, or its L2 norm is above `max_norm`.
-    """
-    update = from_bytes(file.read_bytes(), parameters)
-    norm = math.sqrt(float(np.dot(update, update.astype(np.float64))))
-    if not norm <= max_norm:  # a NaN compares false
-        raise InputError(f"update: expected finite values with an L2 norm of at most {max_norm:g}, got {norm:g}")
-    return update
 
 
 def check_measures(report: EvaluationReport, names: Sequence[str]) -> dict[str, float]:

@@ -17,9 +17,10 @@ from typing import NamedTuple
 import numpy as np
 
 from edgewise_coordinator.active_round import ActiveRound
+from edgewise_coordinator.aggregators.base import Aggregator
+from edgewise_coordinator.aggregators.mean import mean
 from edgewise_coordinator.algorithms.base import Algorithm
 from edgewise_coordinator.algorithms.fedavg import fedavg
-from edgewise_coordinator.exact_sum import ExactSum
 from edgewise_coordinator.faults import FaultHook, FaultPoint, no_fault
 from edgewise_coordinator.fleet import Fleet
 from edgewise_coordinator.inbox import Inbox
@@ -27,12 +28,15 @@ from edgewise_coordinator.link import Link
 from edgewise_coordinator.machine import Abandon, Action, Assign, Close, Drop, Phase, RoundMachine
 from edgewise_coordinator.pause import Pause
 from edgewise_coordinator.publisher import BlobPublisher
-from edgewise_coordinator.reports import ENCODING, pool_measures, read_update
+from edgewise_coordinator.recipe import Recipe
+from edgewise_coordinator.reports import ENCODING, pool_measures
 from edgewise_coordinator.selection.base import Selection
 from edgewise_coordinator.selection.uniform import uniform
 from edgewise_coordinator.settings import RoundSettings, Settings
+from edgewise_coordinator.spooled import Check, Spooled
 from edgewise_coordinator.state import Report, RoundRow, StateStore, VersionRow
 from edgewise_coordinator.summary import RoundSummary
+from edgewise_coordinator.update_transforms import UpdateTransform, unchanged
 from edgewise_coordinator.uploads import UploadDesk
 from edgewise_coordinator.versions import Versions
 from edgewise_wire.artifact import Artifact
@@ -80,6 +84,8 @@ class Coordinator:
         *,
         clock: Clock | None = None,
         algorithm: Algorithm | None = None,
+        aggregator: Aggregator | None = None,
+        transform: UpdateTransform = unchanged,
         selection: Selection = uniform,
         on_round: Callable[[RoundSummary], None] = lambda summary: None,
         fault: FaultHook = no_fault,
@@ -87,7 +93,8 @@ class Coordinator:
         make_folder(directory)
         self.artifact, self.settings, self.directory = artifact, settings, directory
         self.clock = clock or SystemClock()
-        self.algorithm = algorithm or fedavg()
+        self.recipe = Recipe(algorithm or fedavg(), aggregator or mean(), transform)
+        self.recipe.check_cohort(settings.cohort)
         self.on_round = on_round
         self.fault = fault
         self.link = Link(settings.fleet, transport)
@@ -250,7 +257,7 @@ class Coordinator:
             weights=weights,
             desk=desk,
             spool=spool,
-            total=ExactSum(self.parameters if kind is Kind.TRAIN else 0),
+            total=self.recipe.start(self.parameters if kind is Kind.TRAIN else 0),
             started=self.clock.now(),
             bytes_up_before=self.link.bytes_up,
             bytes_down_before=bytes_down_before,
@@ -340,7 +347,7 @@ class Coordinator:
             self.store.set_metrics(current.version, metrics)
             self._end(current, metrics, None)
             return
-        weights, state = self.algorithm.step(self.weights, self.state, current.total.mean())
+        weights, state = self.recipe.step(self.weights, self.state, current.total, reports)
         self.fault(FaultPoint.AFTER_AGGREGATE)
         made = self._save_version(current, weights, state)
         self.fault(FaultPoint.AFTER_VERSION_FILES)
@@ -393,8 +400,7 @@ class Coordinator:
         if current is None or not current.live(device, request.attempt):
             return
         try:
-            update = read_update(file, self.parameters, self.settings.uploads.max_norm)
-            current.total.check(update, float(request.examples))
+            update = self._weigh(file, request.examples, current.total.check)
         except InputError as error:
             file.unlink(missing_ok=True)
             self.refuse(current, device, request.attempt, str(error))
@@ -402,9 +408,13 @@ class Coordinator:
         report = Report(device, request.attempt, request.examples, request.loss, request.update.size, file.name)
         if self.store.add_report(current.round_id, report):
             self.fault(FaultPoint.AFTER_REPORT_ROW)
-            current.total.add(update, float(request.examples))
+            current.total.add(update)
         self.fault(FaultPoint.AFTER_FOLD)
         self.accept(current, device, request.attempt)
+
+    def _weigh(self, file: Path, examples: int, check: Check | None) -> Spooled:
+        most = self.settings.uploads.max_norm
+        return self.recipe.weigh(file, self.parameters, examples, max_norm=most, check=check)
 
     def accept(self, current: ActiveRound, device: str, attempt: int) -> None:
         """Count a report that is safely recorded, and tell its device."""
@@ -446,8 +456,7 @@ class Coordinator:
                 self.fleet.take(participant.device, row.round_id)
         if row.kind is Kind.TRAIN:
             for report in self.store.reports(row.round_id):
-                update = read_update(current.spool / report.file, self.parameters, self.settings.uploads.max_norm)
-                current.total.add(update, float(report.examples))
+                current.total.add(self._weigh(current.spool / report.file, report.examples, None))
 
     def call(self, device: str) -> None:
         """Ask a device to check in now."""
@@ -467,9 +476,10 @@ class Coordinator:
         version = self.versions.latest()
         if version is None:
             weights = flatten(self.artifact.weights(), self.artifact.manifest.weights)
-            state = self.algorithm.init(weights)
+            state = self.recipe.algorithm.init(weights)
             return self.versions.add_first(weights, state, self.clock.wall()), weights, state
-        return (version, *self.versions.load(version))
+        weights, state = self.versions.load(version)
+        return version, weights, self.recipe.state_of(weights, state)
 
     def _graph_blob(self) -> tuple[BlobRef, bytes]:
         """Return the graph without its weights, whose hash is the artifact's `graph_hash`; rounds carry the weights."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgewise_coordinator.algorithms.base import Algorithm, State
-from edgewise_wire.errors import ConfigError
+from edgewise_coordinator.algorithms.base import Aggregate, Algorithm, State
+from edgewise_coordinator.algorithms.checks import positive
 from edgewise_wire.weights import Flat
 
 
@@ -21,16 +21,15 @@ def fedavg(server_learning_rate: float = 1.0) -> Algorithm:
     Example:
         >>> algorithm = fedavg()
         >>> w = np.zeros(2, np.float32)
-        >>> algorithm.step(w, algorithm.init(w), np.array([1, 2], np.float32))[0]
+        >>> algorithm.step(w, algorithm.init(w), Aggregate(np.array([1, 2], np.float32)))[0]
         array([1., 2.], dtype=float32)
     """
-    if not server_learning_rate > 0:
-        raise ConfigError(f"server learning rate: expected a positive number, got {server_learning_rate}")
+    eta = np.float32(positive("server learning rate", server_learning_rate))
 
     def init(weights: Flat) -> State:
         return {}
 
-    def step(weights: Flat, state: State, update: Flat) -> tuple[Flat, State]:
-        return weights + np.float32(server_learning_rate) * update, state
+    def step(weights: Flat, state: State, aggregate: Aggregate) -> tuple[Flat, State]:
+        return weights + eta * aggregate.update, state
 
     return Algorithm("fedavg", init, step)
