@@ -61,7 +61,9 @@ def test_keys_that_may_be_absent_have_defaults() -> None:
     assert m.Manifest.from_json(data) == expected
 
 
-@pytest.mark.parametrize("key", ["format", "task", "weights", "batch", "inputs", "labels", "flops", "operators", "checksum"])
+@pytest.mark.parametrize(
+    "key", ["format", "task", "weights", "batch", "inputs", "labels", "flops", "operators", "checksum"]
+)
 def test_a_missing_key_is_named(key: str) -> None:
     with pytest.raises(ModelError, match=f"'{key}' is missing"):
         m.Manifest.from_json(changed(**{key: None}))
