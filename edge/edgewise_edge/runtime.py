@@ -6,15 +6,14 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
+import importlib.util
 import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +50,7 @@ def installed() -> tuple[str, ...]:
         >>> set(installed()) <= {"ai_edge_litert", "tflite_runtime"}
         True
     """
-    return tuple(name for name in DISTRIBUTIONS if _version(name))
+    return tuple(name for name in DISTRIBUTIONS if importlib.util.find_spec(name) is not None)
 
 
 def find(name: str | None = None) -> Runtime:
@@ -125,7 +124,7 @@ def _without_notice() -> Iterator[None]:
     """Keep the runtime's C++ notice of its XNNPACK delegate off standard error; whatever else comes there passes."""
     sys.stderr.flush()
     kept = os.dup(2)
-    with tempfile.TemporaryFile() as held:
+    with _scratch_file() as held:
         os.dup2(held.fileno(), 2)
         try:
             yield
@@ -139,23 +138,25 @@ def _without_notice() -> Iterator[None]:
                 os.write(2, rest)
 
 
+def _scratch_file() -> BinaryIO:
+    if hasattr(os, "memfd_create"):  # importing tempfile would cost a device a megabyte
+        return os.fdopen(os.memfd_create("edgewise-stderr"), "r+b")
+    import tempfile
+
+    return cast("BinaryIO", tempfile.TemporaryFile())
+
+
 def _load(name: str) -> Runtime:
     distribution = DISTRIBUTIONS[name]
     try:
         module = importlib.import_module(f"{name}.interpreter")
+        version = getattr(importlib.import_module(name), "__version__", "")
     except ImportError as error:
         numpy = f" (NumPy here is {np.__version__}; tflite-runtime needs NumPy 1)" if name == "tflite_runtime" else ""
         raise UnavailableError(
             f"the runtime {name} cannot be imported{numpy}: pip install {distribution} ({_first_line(error)})"
         ) from error
-    return Runtime(name, _version(name) or "unknown", module)
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(DISTRIBUTIONS[name])
-    except importlib.metadata.PackageNotFoundError:
-        return ""
+    return Runtime(name, version, module)
 
 
 def _first_line(error: BaseException) -> str:

@@ -67,7 +67,7 @@ class Trainer:
         self._signatures = artifact.signatures
         model = source if isinstance(source, bytes) else str(source)
         self._session = runtimes.Session(model, threads=threads, runtime=runtimes.find(runtime))
-        self._variants = sorted(self.manifest.variants, key=lambda variant: (variant.rows, variant.steps))
+        self._variants = sorted(self.manifest.variants, key=lambda variant: (variant.steps, variant.rows))
 
     @property
     def runtime(self) -> str:

@@ -17,6 +17,7 @@ from edgewise_models import cifg
 from edgewise_models.tensorflow import tf
 from edgewise_models.writer import Facts, Weight
 from edgewise_wire.errors import ConfigError, DataError
+from edgewise_wire.manifest import Variant
 from edgewise_wire.weights import Array, WeightSpec
 
 TASK = "next-word"
@@ -24,6 +25,7 @@ TOKENIZER = "words-1"  # edgewise_edge.tokenizer.WordTokenizer
 MARKS = 4  # padding, unknown word, start mark, end mark: never ranked
 SUGGESTIONS = 5
 INITIAL_RANGE = 0.05
+LEAST_POSITIONS = 64  # below, a step takes so little time that a second graph is not worth its bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class NextWord:
     """Sizes and settings of the model; the defaults are Gboard's, 1,422,250 parameters.
 
     `vocabulary` is V, the four marks included; `clip_norm` bounds the gradient's L2 norm in each training step, `None`
-    for plain SGD.
+    for plain SGD. `buckets` and `low_memory` change time and memory only: see `train_variants` and `cifg.Layout`.
 
     Raises:
         ConfigError: if a size is out of its range.
@@ -44,6 +46,8 @@ class NextWord:
     batch: int = 16
     seed: int = 0
     clip_norm: float | None = None
+    buckets: bool = False
+    low_memory: bool = False
 
     def __post_init__(self) -> None:
         least = {"vocabulary": MARKS + 3, "embedding": 1, "units": 1, "steps": 2, "batch": 1, "seed": 0}
@@ -65,6 +69,26 @@ class NextWord:
             "projection": (h, d),
         }
         return tuple(WeightSpec(name, shape) for name, shape in shapes.items())
+
+    @property
+    def train_variants(self) -> tuple[Variant, ...]:
+        """The signatures for batches with padding, by steps and rows with a label.
+
+        Each costs a device some 25 MB more at full size once it was used, so there is one: of 16 random messages of
+        the NUS SMS corpus, nine batches in ten fill less than five eighths of their positions. `buckets` adds shorter
+        ones, for batches of messages alike in length.
+        """
+        positions = self.batch * self.steps
+        if self.low_memory or positions < LEAST_POSITIONS:
+            return ()
+        lengths = [self.steps * quarter // 4 for quarter in (1, 2, 3)] if self.buckets else []
+        sizes = [(steps, self.batch * steps) for steps in lengths] + [(self.steps, -(-positions * 5 // 8))]
+        return tuple(Variant(f"train_{steps}_{rows}", steps, rows) for steps, rows in sizes)
+
+    @property
+    def layout(self) -> cifg.Layout:
+        """How the training step is laid out."""
+        return cifg.Layout(chunks=4, adjoint=True) if self.low_memory else cifg.Layout()
 
     def initial_weights(self) -> dict[str, Array]:
         """Return float32 weights drawn from `seed`: uniform, biases zero but 1 for the forget gate."""
@@ -94,8 +118,12 @@ class NextWordModule:
         tokens, labels = _ids("tokens", config.batch, config.steps), _ids("labels", config.batch, config.steps)
         weight = tf.TensorSpec((config.batch, config.steps), tf.float32, name="weight")
         rate = tf.TensorSpec((), tf.float32, name="learning_rate")
+        trains = {
+            variant.signature: self._train_variant(variant.steps, variant.rows) for variant in config.train_variants
+        }
         return {
             "train": self._train().get_concrete_function(tokens, labels, weight, rate),
+            **trains,
             "evaluate": self._evaluate().get_concrete_function(tokens, labels, weight),
             "infer": self._infer().get_concrete_function(_ids("tokens", 1, config.steps)),
         }
@@ -117,15 +145,24 @@ class NextWordModule:
             metrics=("top1", "top3"),
             tokenizer=TOKENIZER,
             vocabulary=tuple(words),
+            variants=self.config.train_variants,
         )
+
+    def _train_variant(self, steps: int, rows: int) -> Any:
+        tokens, labels = _ids("tokens", self.config.batch, steps), _ids("labels", self.config.batch, steps)
+        weight = tf.TensorSpec((self.config.batch, steps), tf.float32, name="weight")
+        rate = tf.TensorSpec((), tf.float32, name="learning_rate")
+        return self._train(rows).get_concrete_function(tokens, labels, weight, rate)
 
     def _parameters(self) -> cifg.Parameters:
         return cifg.Parameters(*(weight.variable.read_value() for weight in self.weights))
 
-    def _train(self) -> Any:
+    def _train(self, rows: int | None = None) -> Any:
         def train(tokens: Any, labels: Any, weight: Any, learning_rate: Any) -> dict[str, Any]:
             parameters = self._parameters()
-            step = cifg.train_step(parameters, tokens, labels, weight, learning_rate)
+            step = cifg.train_step(
+                parameters, tokens, labels, weight, learning_rate, rows=rows, layout=self.config.layout
+            )
             changes = _clipped(step.changes, learning_rate, self.config.clip_norm)
             for entry, value, change in zip(self.weights, parameters, changes, strict=True):
                 entry.variable.assign(value - change)

@@ -129,11 +129,27 @@ def proof_batches(config: NextWord, *, count: int = 5) -> Iterator[Batch]:
         }
 
 
+def variant_batch(config: NextWord, steps: int, rows: int) -> Batch:
+    """Return a random batch that fills a `train` variant to its last row."""
+    rng = np.random.default_rng([config.seed, 2, steps, rows])
+    shape = (config.batch, config.steps)
+    chosen = rng.permutation(config.batch * steps)[:rows]
+    weight = np.zeros(shape, np.float32)
+    weight[chosen // steps, chosen % steps] = rng.uniform(0.5, 1.0, rows)
+    tokens, labels = (rng.integers(1, config.vocabulary, shape).astype(np.int32) for _ in range(2))
+    return {"tokens": tokens, "labels": labels, "weight": weight}
+
+
 def prove_next_word(data: bytes, config: NextWord, *, runtime: str | None = None) -> Proof:
-    """Prove a next-word model file against the reference. Raises ModelError if they differ."""
+    """Prove a next-word model file against the reference, every variant of its step too.
+
+    Raises:
+        ModelError: if they differ.
+    """
     reference = NextWordReference(config)
     batches = [*proof_batches(config)]
     batches[0] = _with_hits(reference, batches[0])
+    batches += [variant_batch(config, variant.steps, variant.rows) for variant in config.train_variants]
     return prove(data, reference, batches, learning_rate=LEARNING_RATE, runtime=runtime)
 
 

@@ -11,7 +11,13 @@ from edgewise_edge.trainer import Trainer
 from edgewise_models.export import export_next_word
 from edgewise_models.fixtures import TINY, WORDS
 from edgewise_models.next_word import MARKS, NextWord, NextWordModule
-from edgewise_models.next_word_reference import LEARNING_RATE, NextWordReference, proof_batches, prove_next_word
+from edgewise_models.next_word_reference import (
+    LEARNING_RATE,
+    NextWordReference,
+    proof_batches,
+    prove_next_word,
+    variant_batch,
+)
 from edgewise_models.writer import build_artifact
 from edgewise_wire.artifact import Artifact
 from edgewise_wire.errors import ConfigError, DataError
@@ -37,6 +43,7 @@ def test_the_full_model_has_gboards_parameters() -> None:
         NextWord(vocabulary=7, embedding=1, units=1, steps=2, batch=1, seed=1),
         NextWord(vocabulary=41, embedding=8, units=3, steps=4, batch=2, seed=2),
         NextWord(vocabulary=23, embedding=5, units=9, steps=7, batch=3, seed=4, clip_norm=0.05),
+        NextWord(vocabulary=23, embedding=5, units=9, steps=7, batch=3, seed=4, low_memory=True),
     ],
 )
 def test_every_size_is_a_parameter_and_is_proved(config: NextWord) -> None:
@@ -45,6 +52,37 @@ def test_every_size_is_a_parameter_and_is_proved(config: NextWord) -> None:
     assert (proof.steps, proof.loss < 1e-5, proof.weight < 1e-5) == (5, True, True)
     manifest = Artifact.load(data).manifest
     assert (manifest.batch, manifest.steps, manifest.weights) == (config.batch, config.steps, config.specs)
+
+
+def test_short_batches_take_shorter_graphs_with_the_same_result() -> None:
+    config = NextWord(vocabulary=23, embedding=5, units=9, steps=8, batch=8, seed=4, buckets=True)
+    assert [(v.steps, v.rows) for v in config.train_variants] == [(2, 16), (4, 32), (6, 48), (8, 40)]
+    data = build(config)
+    proof = prove_next_word(data, config)
+    assert (proof.steps, proof.weight < 1e-5) == (9, True)
+    trainer = Trainer(data)
+    called: list[str] = []
+    call = trainer._session.call
+    trainer._session.call = lambda name, inputs: (called.append(name), call(name, inputs))[1]  # type: ignore[method-assign]
+    for steps, rows, signature in [
+        (8, 64, "train"),
+        (8, 41, "train"),
+        (8, 40, "train_8_40"),
+        (6, 48, "train_6_48"),
+        (3, 3, "train_4_32"),
+        (1, 1, "train_2_16"),
+    ]:
+        weight = np.zeros(8 * steps, np.float32)
+        weight[-rows:] = 1
+        batch = {**variant_batch(config, 8, 64), "weight": np.pad(weight.reshape(8, steps), ((0, 0), (0, 8 - steps)))}
+        trainer.train_step(batch, 0.1)
+        assert called[-1] == signature
+
+
+def test_small_and_low_memory_models_have_one_graph() -> None:
+    assert NextWord(steps=7, batch=9).train_variants == ()
+    assert NextWord(low_memory=True, buckets=True).train_variants == ()
+    assert [(v.steps, v.rows) for v in NextWord().train_variants] == [(20, 200)]
 
 
 def test_clipping_bounds_the_step() -> None:
