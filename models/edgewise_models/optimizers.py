@@ -13,6 +13,7 @@ import numpy as np
 
 from edgewise_models.lowering import Player, Traced, trace
 from edgewise_models.lowering.values import Value, VariableRef
+from edgewise_models.source_model import distinct
 from edgewise_models.tensorflow import tf
 from edgewise_wire.errors import ConfigError
 
@@ -64,11 +65,12 @@ class OptimizerStep:
     def _find_slots(self) -> dict[str, Any]:
         others = {id(self._rate), id(self._iterations)}
         trained = {id(v) for v in self.variables.values()}
-        slots = {
-            f"slot/{v.path}": v.value
+        used = [
+            v
             for v in self.optimizer.variables
             if id(v.value) not in others | trained and self._traced.captured(v.value)
-        }
+        ]
+        slots = dict(zip(distinct([f"slot/{v.path}" for v in used]), (v.value for v in used), strict=True))
         if self.counter is not None:
             slots["slot/step"] = self.counter
         return slots

@@ -48,8 +48,8 @@ class Plan:
         self.output = _output(source, self.specs)
         self.labels = loss.labels(self.output)
         self.metrics = resolve_metrics(metrics, loss, self.output)
-        self.objective = trace(self._objective, [*self.specs, self.labels])
-        self.scoring = trace(self._scoring, [*self.specs, self.labels])
+        self.objective = trace(self.objective_call, [*self.specs, self.labels])
+        self.scoring = trace(self.scoring_call, [*self.specs, self.labels])
         self.weight = tf.TensorSpec(self._weight_shape(), tf.float32, name="weight")
         self.trainable = dict(source.trainable)
         self.optimizer = OptimizerStep(optimizer, self.trainable, source.optimized)
@@ -62,12 +62,14 @@ class Plan:
 
     # -- what is traced -----------------------------------------------------------------------------------------
 
-    def _objective(self, *tensors: Any) -> Any:
+    def objective_call(self, *tensors: Any) -> Any:
+        """Return the loss's values and the penalty for inputs and labels, by the author's own code."""
         *inputs, labels = tensors
         output, penalty = self.source.call(inputs, True)
         return self.loss.call(labels, output), penalty
 
-    def _scoring(self, *tensors: Any) -> Any:
+    def scoring_call(self, *tensors: Any) -> Any:
+        """Return the loss's and the metrics' values for inputs and labels, by the author's own code."""
         *inputs, labels = tensors
         output, _ = self.source.call(inputs, False)
         values = {metric.name: tf.cast(metric.call(labels, output), tf.float32) for metric in self.metrics}
@@ -90,7 +92,7 @@ class Plan:
         players: list[Player] = []
 
         def step(*tensors: Any) -> Any:
-            players.append(self._player(tf.constant(0), self.source.state))
+            players.append(self.player(tf.constant(0), self.source.state))
             self.objective.play(players[0], tensors)
             return tf.constant(0)
 
@@ -139,7 +141,7 @@ class Plan:
         return made
 
     def _train(self, **tensors: Any) -> dict[str, Any]:
-        player = self._player(tensors.get("seed"))
+        player = self.player(tensors.get("seed"))
         values = [player.value_of(v) for v in self.trainable.values()]
         player.watch(values)
         per_value, penalty = self.objective.play(player, self._inputs(tensors))
@@ -158,35 +160,46 @@ class Plan:
         return {"loss": loss + penalty, "weight_sum": total}
 
     def _evaluate(self, **tensors: Any) -> dict[str, Any]:
-        player = self._player(None)
+        player = self.player(None)
         per_value, metrics = self.scoring.play(player, self._inputs(tensors))
         weight = tensors["weight"]
         sums = {name: _weighted_sum(value, weight) for name, value in metrics.items()}
         return {"loss_sum": _weighted_sum(per_value, weight), "weight_sum": tf.reduce_sum(weight), **sums}
 
+    @property
+    def objective_specs(self) -> list[Any]:
+        """The inputs and the labels."""
+        return [*self.specs, self.labels]
+
+    @property
+    def infer_specs(self) -> list[Any]:
+        """What `infer` takes: what the pre-processing does, or the model's inputs; a batch of one."""
+        if self.settings.preprocess is None or self.settings.preprocess_inputs is None:
+            return self.source.specs(1)
+        given = self.settings.preprocess_inputs
+        return [tf.TensorSpec([1, *s.shape], s.dtype, name=name) for name, s in given.items()]
+
+    def predict(self, **tensors: Any) -> dict[str, Any]:
+        """Return what `infer` does, by the author's own code."""
+        values: Sequence[Any] = [tensors[spec.name] for spec in self.infer_specs]
+        if self.settings.preprocess is not None:
+            made = self.settings.preprocess(*values)
+            values = tuple(made) if isinstance(made, (list, tuple)) else (made,)
+        output = self.source.call(values, False).output
+        return dict(self.settings.postprocess(output)) if self.settings.postprocess else {"output": output}
+
     def _infer_function(self) -> Any:
-        settings = self.settings
-        specs = self.source.specs(1)
-        if settings.preprocess is not None:
-            given = settings.preprocess_inputs or self.source.inputs
-            specs = [tf.TensorSpec([1, *s.shape], s.dtype, name=name) for name, s in given.items()]
-
-        def predict(*tensors: Any) -> Any:
-            if settings.preprocess is not None:
-                made = settings.preprocess(*tensors)
-                tensors = tuple(made) if isinstance(made, (list, tuple)) else (made,)
-            output = self.source.call(tensors, False).output
-            return dict(settings.postprocess(output)) if settings.postprocess else {"output": output}
-
-        traced = trace(predict, specs)
+        specs = self.infer_specs
+        traced = trace(lambda *values: self.predict(**dict(zip((s.name for s in specs), values, strict=True))), specs)
 
         def infer(**tensors: Any) -> dict[str, Any]:
-            found = traced.play(self._player(None), [tensors[spec.name] for spec in specs])
+            found = traced.play(self.player(None), [tensors[spec.name] for spec in specs])
             return {name: tf.identity(value) for name, value in found.items()}
 
         return _concrete(infer, specs)
 
-    def _player(self, seed: Value, state: Mapping[str, Any] | None = None) -> Player:
+    def player(self, seed: Value, state: Mapping[str, Any] | None = None) -> Player:
+        """Return a player to which the weights (and this state, the one that updates change if left out) are bound."""
         state = self.state if state is None else state
         player = Player(seed, allow_flex=self.settings.allow_flex)
         for variable in (*self.trainable.values(), *state.values()):
@@ -200,7 +213,7 @@ class Plan:
         """Return the weighted mean, the sum of the weights, and the mean's derivative by each value."""
         total = tf.reduce_sum(weight)
         share = weight / tf.where(total > 0.0, total, tf.ones_like(total))
-        spread = _spread_weight(share, shape_of(per_value))
+        spread = spread_weight(share, shape_of(per_value))
         return tf.reduce_sum(per_value * spread), total, spread + tf.zeros_like(per_value)
 
 
@@ -225,7 +238,7 @@ def located(layers: Sequence[str]) -> Iterator[None]:
         raise error.locate(layers) from error.__cause__
 
 
-def _spread_weight(weight: Value, shape: tuple[int, ...]) -> Value:
+def spread_weight(weight: Value, shape: tuple[int, ...]) -> Value:
     """Return the weight of each of the loss's values: an example's is shared out over its values."""
     have = shape_of(weight)
     count = math.prod(shape[len(have) :])
@@ -237,4 +250,4 @@ def _weighted_sum(value: Value, weight: Value) -> Any:
     shape, have = shape_of(value), shape_of(weight)
     if shape[: len(have)] != have:
         raise ModelError(f"a metric has shape {list(shape)}, the weight {list(have)}: expected one value for each")
-    return tf.reduce_sum(value * _spread_weight(weight, shape))
+    return tf.reduce_sum(value * spread_weight(weight, shape))

@@ -33,7 +33,7 @@ class SourceModel:
 
     `inputs` are specs without the batch axis, by name. `trainable` and `state` are `tf.Variable`s by the name under
     which they travel; `state` are those that do not train (which of them an update changes is found out by tracing).
-    `layers` are names to look for in an operator's path.
+    `layers` are names to look for in an operator's path. Integer inputs stay below `integers`.
     """
 
     name: str
@@ -42,6 +42,7 @@ class SourceModel:
     state: Mapping[str, Any]
     optimized: Sequence[Any]
     layers: Sequence[str]
+    integers: int
     call: Callable[[Sequence[Any], bool], Forward]
 
     def specs(self, batch: int) -> list[Any]:
@@ -96,6 +97,10 @@ def _from_keras(model: Any, inputs: Mapping[str, Any] | None) -> SourceModel:
         _keras_variables([v for v in model.non_trainable_variables if "float" in str(v.dtype)], model.name),
         list(model.trainable_variables),
         [layer.name for layer in model._flatten_layers()],
+        min(
+            (layer.input_dim for layer in model._flatten_layers() if isinstance(layer, keras.layers.Embedding)),
+            default=2,
+        ),
         call,
     )
 
@@ -124,10 +129,10 @@ def _keras_variables(variables: Sequence[Any], model: str) -> dict[str, Any]:
     paths = [variable.path for variable in variables]
     if all(path.startswith(f"{model}/") for path in paths):
         paths = [path[len(model) + 1 :] for path in paths]
-    return dict(zip(_distinct(paths), (variable.value for variable in variables), strict=True))
+    return dict(zip(distinct(paths), (variable.value for variable in variables), strict=True))
 
 
-def _distinct(names: Sequence[str]) -> list[str]:
+def distinct(names: Sequence[str]) -> list[str]:
     """Number the names that come twice: subclassed models may give two layers one path."""
     seen: dict[str, int] = {}
     out = []
@@ -160,6 +165,7 @@ def _from_module(module: Any, inputs: Mapping[str, Any] | None, forward: Any) ->
         {name: v for name, v in named.items() if not v.trainable and v.dtype.is_floating},
         [v for v in named.values() if v.trainable],
         [name.split("/")[0] for name in named],
+        2,
         call,
     )
 

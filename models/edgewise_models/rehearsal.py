@@ -1,0 +1,199 @@
+"""A rehearsal: what TensorFlow made of a few steps, kept as arrays, and the check that a runtime makes the same of it.
+
+Free of TensorFlow, so that a runtime which needs another environment can be asked there:
+`python -m edgewise_models.rehearsal model.tflite rehearsal.npz`.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgewise_edge.trainer import Batch, Trainer
+from edgewise_wire.errors import DataError, EdgewiseError, ModelError
+from edgewise_wire.weights import Array, Weights
+
+TOLERANCE = 2e-4  # on losses, sums, predictions and weights, in parts of the expected number where that is above 1
+CHANGE_TOLERANCE = 5e-3  # on a weight's change over all steps, in parts of the largest change of that weight
+NEGLIGIBLE = 1e-2  # of the largest change of all weights: a bias before a normalization moves by rounding alone
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What is given and what must come out.
+
+    `sure[name]` is 1 where an element's gradient was well above rounding in every step. An adaptive optimizer turns the
+    sign of rounding into a whole step, so elsewhere only the size of the change is compared.
+    """
+
+    batches: tuple[Batch, ...]
+    learning_rate: float
+    before: Weights
+    after: Weights
+    sure: Weights
+    losses: tuple[float, ...]
+    sums: tuple[Mapping[str, float], ...]
+    infer_inputs: Mapping[str, Array]
+    infer_outputs: Mapping[str, Array]
+
+    def to_bytes(self) -> bytes:
+        """Return it as an `.npz` file; `from_bytes` undoes it exactly."""
+        arrays: dict[str, Any] = {"learning_rate": self.learning_rate, "losses": np.array(self.losses)}
+        for number, (batch, sums) in enumerate(zip(self.batches, self.sums, strict=True)):
+            arrays |= {f"batch/{number}/{name}": array for name, array in batch.items()}
+            arrays |= {f"sums/{number}/{name}": value for name, value in sums.items()}
+        for group in ("before", "after", "sure", "infer_inputs", "infer_outputs"):
+            arrays |= {f"{group}/{name}": array for name, array in getattr(self, group).items()}
+        out = io.BytesIO()
+        np.savez(out, **arrays)
+        return out.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Rehearsal:
+        """Read what `to_bytes` wrote.
+
+        Raises:
+            DataError: if it is something else.
+        """
+        try:
+            with np.load(io.BytesIO(data)) as file:
+                arrays = {name: file[name] for name in file.files}
+            count = len(arrays["losses"])
+            return cls(
+                tuple(_group(arrays, f"batch/{i}") for i in range(count)),
+                float(arrays["learning_rate"]),
+                *(_group(arrays, name) for name in ("before", "after", "sure")),
+                losses=tuple(arrays["losses"].tolist()),
+                sums=tuple({k: float(v) for k, v in _group(arrays, f"sums/{i}").items()} for i in range(count)),
+                infer_inputs=_group(arrays, "infer_inputs"),
+                infer_outputs=_group(arrays, "infer_outputs"),
+            )
+        except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+            raise DataError(f"rehearsal: not an .npz file of edgewise ({error})") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """The largest differences met, each within its tolerance; `change` is in parts of the largest change."""
+
+    runtime: str
+    steps: int
+    loss: float
+    weight: float
+    change: float
+
+
+def rehearse(model: str | Path | bytes, expected: Rehearsal, *, runtime: str | None = None) -> Differences:
+    """Train, evaluate and predict with a runtime; compare with what TensorFlow made of the same.
+
+    Raises:
+        ModelError: saying what differs, by how much, and how much may.
+    """
+    trainer = Trainer(model, runtime=runtime)
+    _compare_weights(trainer.get_weights(), expected.before, "before the first step")
+    losses = [_compare_step(trainer, expected, number) for number in range(len(expected.batches))]
+    got = trainer.get_weights()
+    weight, change = _compare_changes(got, expected)
+    for batch, sums in zip(expected.batches, expected.sums, strict=True):
+        _compare_sums(trainer.evaluate_step(batch), sums)
+    _compare_outputs(trainer.infer(**expected.infer_inputs), expected.infer_outputs)
+    _check_start_over(trainer, expected)
+    return Differences(trainer.runtime, len(losses), max(losses), weight, change)
+
+
+def _compare_step(trainer: Trainer, expected: Rehearsal, number: int) -> float:
+    batch = expected.batches[number]
+    got = trainer.train_step(batch, expected.learning_rate, seed=number)
+    _close(f"the sum of weights of batch {number}", got.weight_sum, float(batch["weight"].sum()))
+    return _close(f"the loss of step {number}", got.loss, expected.losses[number])
+
+
+def _close(what: str, got: Any, expected: Any, tolerance: float = TOLERANCE) -> float:
+    """Return the largest difference. Raises ModelError if it is above the tolerance or no number."""
+    got, expected = np.asarray(got, np.float64), np.asarray(expected, np.float64)
+    if got.shape != expected.shape:
+        raise ModelError(f"the proof failed: {what} has shape {got.shape}, TensorFlow's has {expected.shape}")
+    apart = np.abs(got - expected) / np.maximum(1.0, np.abs(expected))
+    at = int(np.argmax(np.where(np.isnan(apart), np.inf, apart))) if apart.size else 0
+    worst = float(apart.flat[at]) if apart.size else 0.0
+    if not worst <= tolerance:
+        raise ModelError(
+            f"the proof failed: {what} is {got.flat[at]:.7g}, TensorFlow says {expected.flat[at]:.7g}"
+            f" (within {tolerance:g})"
+        )
+    return worst
+
+
+def _compare_weights(got: Weights, expected: Weights, when: str) -> None:
+    if set(got) != set(expected):
+        raise ModelError(f"the proof failed: the file has the weights {sorted(got)}, expected {sorted(expected)}")
+    for name, array in expected.items():
+        _close(f"weight {name!r} {when}", got[name], array)
+
+
+def _compare_changes(got: Weights, expected: Rehearsal) -> tuple[float, float]:
+    moved = {name: float(np.abs(expected.after[name] - start).max()) for name, start in expected.before.items()}
+    most = max(moved.values())
+    weight = change = 0.0
+    for name, array in expected.after.items():
+        sure = expected.sure[name].astype(bool)
+        apart = np.abs(got[name].astype(np.float64) - array)
+        if not np.isfinite(got[name]).all():
+            raise ModelError(f"the proof failed: weight {name!r} is not finite after {len(expected.losses)} steps")
+        if not float(np.abs(got[name] - expected.before[name]).max()) <= 2 * most + 1e-6:
+            raise ModelError(f"the proof failed: weight {name!r} moved further than any weight does in TensorFlow")
+        if sure.any():
+            weight = max(weight, _close(f"weight {name!r} after the steps", got[name][sure], array[sure]))
+            scale = max(moved[name], NEGLIGIBLE * most, 1e-9)
+            change = max(
+                change, _close(f"the change of weight {name!r}", apart[sure].max() / scale, 0, CHANGE_TOLERANCE)
+            )
+    return weight, change
+
+
+def _compare_sums(got: Mapping[str, float], expected: Mapping[str, float]) -> None:
+    if set(got) != set(expected):
+        raise ModelError(f"the proof failed: 'evaluate' returns {sorted(got)}, expected {sorted(expected)}")
+    for name, value in expected.items():
+        _close(f"the sum {name!r}", got[name], value, 5 * TOLERANCE)
+
+
+def _compare_outputs(got: Any, expected: Mapping[str, Array]) -> None:
+    outputs = got._asdict() if hasattr(got, "_asdict") else got
+    for name, array in expected.items():
+        _close(f"the output {name!r} of 'infer'", outputs[name], array, 5 * TOLERANCE)
+
+
+def _check_start_over(trainer: Trainer, expected: Rehearsal) -> None:
+    """Set the weights back and repeat the first step: `set_weights` and `reset_optimizer` are proved too."""
+    trainer.set_weights({name: array.astype(np.float32) for name, array in expected.before.items()})
+    trainer.reset_optimizer()
+    for number in range(min(2, len(expected.batches))):
+        _compare_step(trainer, expected, number)
+
+
+def _group(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    return {name[len(prefix) + 1 :]: array for name, array in arrays.items() if name.startswith(f"{prefix}/")}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a rehearsal with the runtime of this environment; print the differences as one line."""
+    model, rehearsal = (Path(argument).read_bytes() for argument in arguments[:2])
+    try:
+        found = rehearse(model, Rehearsal.from_bytes(rehearsal))
+    except EdgewiseError as error:
+        print(error, file=sys.stderr)
+        return error.exit_status
+    print(f"{found.runtime}\t{found.steps}\t{found.loss:.3g}\t{found.weight:.3g}\t{found.change:.3g}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
