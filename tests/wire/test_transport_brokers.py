@@ -50,11 +50,19 @@ def test_retained_messages_greet_whoever_comes_later_and_an_empty_one_clears_the
         (b"gone", False),
         (b"", False),
     ]
-    late = broker.connect("late", broker.topic("state/+"))
+    late = broker.connect("late", broker.topic("state/a"), broker.topic("state/b"), broker.topic("live"))
     assert messages(late, 1) == [Message(broker.topic("state/a"), b"new", retained=True)]
-    sender.publish(broker.topic("state/c"), b"live")
-    assert messages(late, 1)[0].payload == b"live"
-    sender.publish(broker.topic("state/a"), b"", retain=True)
+    sender.publish(broker.topic("live"), b"live", retain=True)
+    assert messages(late, 1) == [Message(broker.topic("live"), b"live")], "and nothing of b, nor a flag on what is live"
+
+
+def test_retained_messages_greet_a_filter_with_wildcards(broker: BrokerUnderTest) -> None:
+    sender = broker.connect("sender")
+    for name in ("a", "b"):
+        sender.publish(broker.topic(f"state/{name}"), name.encode(), retain=True)
+    settle(sender)
+    late = broker.connect("late", broker.topic("state/+"))
+    assert sorted(m.payload for m in messages(late, 2)) == [b"a", b"b"]
 
 
 def test_a_subscription_made_later_is_greeted_too(broker: BrokerUnderTest) -> None:
@@ -180,14 +188,17 @@ def test_a_second_client_of_the_same_name_ends_the_first_and_its_presence_stands
     first = broker.connect("same", broker.topic("x"), will=Will(state, b"first is gone"))
     first.publish(state, b"first is here", retain=True)
     assert messages(watcher, 1)[0].payload == b"first is here"
-    if broker.process is not None:
+    if broker.memory is None:
         first._backoff._base = first._backoff._cap = 3600.0  # or the two would throw each other out for ever
     second = broker.connect("same", broker.topic("x"))
     second.publish(state, b"second is here", retain=True)
     next_event(first, Disconnected)
-    assert [m.payload for m in messages(watcher, 2)] == [b"first is gone", b"second is here"]
+    # MQTT leaves open whether the first one's will is published (RabbitMQ does not); but it may not come afterwards.
+    seen = [m.payload for m in iter(lambda: messages(watcher, 1)[0], Message(state, b"second is here"))]
+    assert seen in ([], [b"first is gone"])
     watcher.publish(broker.topic("x"), b"to the second")
     assert messages(second, 1)[0].payload == b"to the second"
+    assert watcher.poll(0.1) is None
     late = broker.connect("late", state)
     assert messages(late, 1) == [Message(state, b"second is here", retained=True)]
 
