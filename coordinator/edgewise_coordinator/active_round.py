@@ -39,6 +39,11 @@ class ActiveRound:
         """Whether it trains or evaluates."""
         return self.machine.kind
 
+    @property
+    def number(self) -> int:
+        """How many training rounds there were with this one; 0 for an evaluation."""
+        return self.machine.number if self.kind is Kind.TRAIN else 0
+
     def time_left(self, now: float) -> float:
         """Return the seconds until reports are no longer taken."""
         return max(1.0, self.machine.since + self.machine.settings.report_timeout - now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgewise_coordinator.selection.base import Candidate
@@ -25,7 +26,7 @@ class DeviceRecord:
 
 
 class Fleet:
-    """The registry of devices; knows nothing of rounds but the number a device was last selected in."""
+    """The registry of devices; knows nothing of rounds but the training round that a device was last selected in."""
 
     def __init__(self, clock: Clock, last_rounds: dict[str, int] | None = None) -> None:
         self._clock = clock
@@ -59,12 +60,15 @@ class Fleet:
         if not record.busy:
             self._available[device] = record
 
-    def take(self, device: str, round_id: int) -> None:
-        """Note that a device was selected: it is busy and offers itself no more."""
+    def take(self, device: str, number: int) -> None:
+        """Note that a device was selected: it is busy and offers itself no more.
+
+        `number` is that of the training round, 0 for an evaluation, which does not count as taking part.
+        """
         record = self.get(device)
         if record is not None:
             self._withdraw(record)
-            record.busy, record.last_round = True, round_id
+            record.busy, record.last_round = True, number or record.last_round
 
     def release(self, device: str, come_back: float = 0.0) -> None:
         """Note that a device is done; it will not be back before `come_back` seconds."""
@@ -81,10 +85,16 @@ class Fleet:
         offers = ((r.name, r.offer, r.last_round) for _, r in sorted(self._available.items()))
         return [Candidate(name, offer.train_examples, last) for name, offer, last in offers if offer is not None]
 
-    def reachable(self) -> int:
-        """Return how many are online, not busy and not told to stay away: those who may become candidates."""
+    def reachable(self, accept: Callable[[Candidate], bool] | None = None) -> int:
+        """Return how many are online, not busy and not told to stay away: those who may become candidates.
+
+        With `accept`, only those whom it takes; a device that has not offered itself has no examples that we know of.
+        """
         now = self._clock.now()
-        return sum(r.online and not r.busy and r.away_until <= now for r in self._devices.values())
+        near = (r for r in self._devices.values() if r.online and not r.busy and r.away_until <= now)
+        if accept is None:
+            return sum(1 for _ in near)
+        return sum(accept(Candidate(r.name, r.offer.train_examples if r.offer else 0, r.last_round)) for r in near)
 
     def online(self) -> list[str]:
         """Return the names of the devices that are online."""

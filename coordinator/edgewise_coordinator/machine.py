@@ -6,6 +6,7 @@ clock and at who is available, and returns what is to be done. The server carrie
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, TypeAlias
@@ -22,8 +23,8 @@ class Pool(Protocol):
     def available(self) -> int:
         """Return how many devices offer themselves now."""
 
-    def reachable(self) -> int:
-        """Return how many do, or could before long."""
+    def reachable(self, accept: Callable[[Candidate], bool] | None = None) -> int:
+        """Return how many do, or could before long, of those whom `accept` takes."""
 
     def candidates(self) -> list[Candidate]:
         """Return those who offer themselves, sorted by name."""
@@ -110,7 +111,8 @@ Action: TypeAlias = "Assign | Drop | Close | Abandon"
 
 @dataclass(slots=True)
 class RoundMachine:
-    """One round. `everyone` makes the goal whoever is reachable when the round begins (evaluation).
+    """One round. `everyone` makes the goal whoever is reachable when the round begins (evaluation); `number` counts
+    training rounds from 1.
 
     The pool given to `tick` also says how many devices could still become available (online, not told to stay away):
     once they all are, waiting longer brings nobody.
@@ -123,6 +125,7 @@ class RoundMachine:
     clock: Clock
     seed: int = 0
     everyone: bool = False
+    number: int = 0
     phase: Phase = Phase.SELECTION
     reason: str = ""
     goal: int = 0
@@ -212,18 +215,32 @@ class RoundMachine:
         return min(ends)
 
     def _select(self, pool: Pool) -> list[Action]:
-        s, waited, n, reachable = self.settings, self.clock.now() - self.since, pool.available(), pool.reachable()
+        s, waited = self.settings, self.clock.now() - self.since
+        eligible = self._eligible if self.selection.eligible is not None else None
+        n = pool.available() if eligible is None else len(self._candidates(pool))
+        reachable = pool.reachable(eligible)
         goal = max(reachable, s.goal) if self.everyone else s.goal
         target = goal if self.everyone else s.target
         gathered = n >= target or (n >= goal and (n >= reachable or waited >= s.gather_timeout))
         if not gathered and waited < s.selection_timeout:
             return []
         if n < self.least:
-            return self._abandon(f"only {n} of {s.goal} devices were available after {waited:.0f} s")
-        chosen = self.selection(pool.candidates(), min(target, n), round_generator(self.seed, self.round_id))
+            recent = pool.available() - n
+            why = f", {recent} more took part too recently" if recent else ""
+            return self._abandon(f"only {n} of {s.goal} devices were available after {waited:.0f} s{why}")
+        chosen = self.selection(self._candidates(pool), min(target, n), round_generator(self.seed, self.round_id))
+        if len(chosen) < self.least:
+            why = f"the selection {self.selection.name!r} chose {len(chosen)} of at least {self.least} devices"
+            return [] if waited < s.selection_timeout else self._abandon(why)
         self.goal = len(chosen) if self.everyone else min(s.goal, len(chosen))
         self.phase, self.since = Phase.CONFIGURATION, self.clock.now()
         return [self._assign(device) for device in chosen]
+
+    def _eligible(self, candidate: Candidate) -> bool:
+        return self.selection.eligible is None or self.selection.eligible(candidate, self.number)
+
+    def _candidates(self, pool: Pool) -> list[Candidate]:
+        return [c for c in pool.candidates() if self._eligible(c)]
 
     def _assign(self, device: str) -> Action:
         self.participants[device] = Participant(device, attempt=1, since=self.clock.now())
@@ -249,7 +266,7 @@ class RoundMachine:
         short = self.goal - self.reports - self.live
         if self.everyone or short <= 0 or self.clock.now() - self.since > self.settings.report_timeout / 2:
             return []
-        fresh = [c for c in pool.candidates() if c.device not in self.participants]
+        fresh = [c for c in self._candidates(pool) if c.device not in self.participants]
         generator = round_generator(self.seed, self.round_id).spawn(len(self.participants))[-1]
         return [self._assign(device) for device in self.selection(fresh, short, generator)]
 

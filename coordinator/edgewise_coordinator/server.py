@@ -237,10 +237,11 @@ class Coordinator:
             round_id,
             kind,
             self._round_settings(kind),
-            self._selection,
+            self._selection if kind is Kind.TRAIN else uniform,
             self.clock,
             self.settings.seed,
             everyone=kind is Kind.EVALUATE,
+            number=self.store.round_number(round_id),
         )
         desk = UploadDesk(
             spool,
@@ -312,10 +313,11 @@ class Coordinator:
         machine = current.machine
         self.fault(FaultPoint.AFTER_SELECTION)
         # Written before anyone is told, so that no device can answer for a round which a restart would not know.
-        self.store.configure_round(current.round_id, machine.goal, [machine.participants[a.device] for a in actions])
+        told = [machine.participants[a.device] for a in actions]
+        self.store.configure_round(current.round_id, machine.goal, told, current.number)
         self.fault(FaultPoint.BEFORE_ASSIGNMENT)
         for action in actions:
-            self.fleet.take(action.device, current.round_id)
+            self.fleet.take(action.device, current.number)
             self.send_assignment(current, action.device, action.attempt)
             self.fault(FaultPoint.AFTER_ASSIGNMENT)
 
@@ -453,7 +455,7 @@ class Coordinator:
             participant.since = self.clock.now()
             machine.participants[participant.device] = participant
             if participant.status.live:
-                self.fleet.take(participant.device, row.round_id)
+                self.fleet.take(participant.device, current.number)
         if row.kind is Kind.TRAIN:
             for report in self.store.reports(row.round_id):
                 current.total.add(self._weigh(current.spool / report.file, report.examples, None))

@@ -126,15 +126,24 @@ class StateStore:
             )
             return int(cursor.lastrowid or 0)
 
-    def configure_round(self, round_id: int, goal: int, participants: Iterable[Participant]) -> None:
-        """Record who was selected, before anyone is told; called again when others are asked in their place."""
+    def round_number(self, round_id: int) -> int:
+        """Return the how-manyth training round this is, or was begun before it; abandoned ones count."""
+        query = "SELECT count(*) FROM rounds WHERE kind = ? AND round_id <= ?"
+        return int(self._db.execute(query, (int(Kind.TRAIN), round_id)).fetchone()[0])
+
+    def configure_round(self, round_id: int, goal: int, participants: Iterable[Participant], number: int = 0) -> None:
+        """Record who was selected, before anyone is told; called again when others are asked in their place.
+
+        `number` is the training round's, 0 for an evaluation.
+        """
         rows = [(round_id, p.device, p.attempt, p.status.value, p.reason) for p in participants]
         with self._transaction() as db:
             db.execute(
                 "UPDATE rounds SET phase = ?, goal = ? WHERE round_id = ?", (Phase.CONFIGURATION.value, goal, round_id)
             )
             db.executemany("INSERT OR REPLACE INTO participants VALUES (?, ?, ?, ?, ?)", rows)
-            db.executemany("INSERT OR REPLACE INTO devices VALUES (?, ?)", [(r[1], round_id) for r in rows])
+            if number:
+                db.executemany("INSERT OR REPLACE INTO devices VALUES (?, ?)", [(r[1], number) for r in rows])
 
     def close_round(self, round_id: int) -> None:
         """Record that the round has its reports: from here on the same ones are aggregated, come what may."""
@@ -179,7 +188,7 @@ class StateStore:
         return [Participant(d, a, Status.REPORTED if d in reported else Status(s), reason=why) for d, a, s, why in rows]
 
     def last_rounds(self) -> dict[str, int]:
-        """Return the last round that each device was selected for."""
+        """Return the number of the last training round that each device was selected for."""
         return dict(self._db.execute("SELECT device, last_round FROM devices"))
 
     def summaries(self, kind: Kind) -> list[dict[str, Any]]:

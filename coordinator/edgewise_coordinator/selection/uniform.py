@@ -6,17 +6,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgewise_coordinator.selection.base import Candidate
+from edgewise_coordinator.selection.base import Candidate, Selection
 
 
-def uniform(candidates: Sequence[Candidate], count: int, rng: np.random.Generator) -> list[str]:
+def choose(candidates: Sequence[Candidate], count: int, rng: np.random.Generator) -> list[str]:
     """Return `count` devices drawn uniformly without replacement (all of them if there are fewer).
 
     Example:
-        >>> uniform([Candidate("a"), Candidate("b")], 5, np.random.default_rng(0))
+        >>> choose([Candidate("a"), Candidate("b")], 5, np.random.default_rng(0))
         ['a', 'b']
     """
     if len(candidates) <= count:
         return [c.device for c in candidates]
     chosen = rng.choice(len(candidates), size=count, replace=False)
     return sorted(candidates[int(i)].device for i in chosen)
+
+
+uniform = Selection("uniform", choose)
