@@ -11,10 +11,14 @@ import pytest
 from coordinator_scene import Scene
 from edgewise_coordinator.settings import RoundSettings, Settings, TrainingSettings
 
+COORDINATOR = ("algorithm", "aggregator", "transform", "selection", "pace", "buffer")
+"""What of the fixture's arguments goes to the coordinator and not to the round's settings."""
+
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Callable[..., Scene]:
     def make(goal: int = 3, rounds: int = 2, evaluate_every: int = 0, **round_settings: Any) -> Scene:
+        options = {name: round_settings.pop(name) for name in COORDINATOR if name in round_settings}
         cohort = RoundSettings(goal=goal, **round_settings)
         settings = Settings(
             "test",
@@ -24,6 +28,6 @@ def scene(tmp_path: Path) -> Callable[..., Scene]:
             evaluate_every=evaluate_every,
             keep_updates=True,
         )
-        return Scene(tmp_path / "run", settings)
+        return Scene(tmp_path / "run", settings, options=options)
 
     return make

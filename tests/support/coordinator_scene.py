@@ -58,6 +58,8 @@ class Scene:
     broker: MemoryBroker = field(default_factory=MemoryBroker)
     devices: dict[str, ScriptedDevice] = field(default_factory=dict)
     rounds: list[RoundSummary] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of `Coordinator`: algorithm, aggregator, selection, …"""
 
     def __post_init__(self) -> None:
         self.artifact = PlainArtifact()
@@ -71,6 +73,7 @@ class Scene:
             self.settings,
             clock=self.clock,
             on_round=self.rounds.append,
+            **self.options,
         )
 
     def join(self, *names: str) -> None:
