@@ -67,6 +67,14 @@ FULL = (
     BlobChunk(HASH, 1899, b"\x00\xff" * 33 + b"\x01"),
 )
 
+LATER = {
+    "Assignment-full-2": Assignment(
+        3, 1, GRAPH, WEIGHTS, 12, 2, 0.5, 500, 2**64 - 2, 90.0, 0.125, "float32", bytes(range(64)),
+        "scaffold", WEIGHTS, 40,
+    ),
+}  # fmt: skip
+"""Bodies that have got further fields: a new file each time, and those of before stay."""
+
 
 def _special() -> dict[str, Envelope]:
     """Messages at the edges of what a field can hold."""
@@ -91,6 +99,7 @@ def good() -> dict[str, Envelope]:
         name = type(full).__name__
         messages[f"{name}-full"] = Envelope("home", 41, 1000 + BODIES.index(type(full)), full)
         messages[f"{name}-defaults"] = Envelope("home", 41, 7, type(full)())
+    messages |= {name: Envelope("home", 41, 7, body) for name, body in LATER.items()}
     return dict(sorted(messages.items()))
 
 

@@ -173,6 +173,9 @@ class Assignment:
 
     `deadline` is in seconds from receipt, so that no two clocks need agree. `mu` is FedProx's proximal weight (Li et
     al. 2020), 0 for none. `max_examples` 0 means all. `seed` and the device's name drive the order of examples.
+    `correction` names what is added to each gradient besides: `scaffold` (Karimireddy et al. 2020) takes the server's
+    control variate from the blob `control`, float32 like the weights, and the device's own as it was after its report
+    in round `control_round`, 0 for none yet. Its update is Δw followed by Δc.
     """
 
     attempt: U32 = 0
@@ -188,6 +191,9 @@ class Assignment:
     mu: F32 = 0.0
     encoding: Name = ""
     signature: Annotated[bytes, Octets(most=64)] = b""
+    correction: Name = ""
+    control: BlobRef = BlobRef()
+    control_round: U64 = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1124,8 +1124,32 @@ class Assignment(object):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(28))
         return o == 0
 
+    # Assignment
+    def Correction(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(30))
+        if o != 0:
+            return self._tab.String(o + self._tab.Pos)
+        return None
+
+    # Assignment
+    def Control(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(32))
+        if o != 0:
+            x = self._tab.Indirect(o + self._tab.Pos)
+            obj = BlobRef()
+            obj.Init(self._tab.Bytes, x)
+            return obj
+        return None
+
+    # Assignment
+    def ControlRound(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(34))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint64Flags, o + self._tab.Pos)
+        return 0
+
 def AssignmentStart(builder):
-    builder.StartObject(13)
+    builder.StartObject(16)
 
 def AssignmentAddAttempt(builder, attempt):
     builder.PrependUint32Slot(0, attempt, 0)
@@ -1168,6 +1192,15 @@ def AssignmentAddSignature(builder, signature):
 
 def AssignmentStartSignatureVector(builder, numElems):
     return builder.StartVector(1, numElems, 1)
+
+def AssignmentAddCorrection(builder, correction):
+    builder.PrependUOffsetTRelativeSlot(13, flatbuffers.number_types.UOffsetTFlags.py_type(correction), 0)
+
+def AssignmentAddControl(builder, control):
+    builder.PrependUOffsetTRelativeSlot(14, flatbuffers.number_types.UOffsetTFlags.py_type(control), 0)
+
+def AssignmentAddControlRound(builder, controlRound):
+    builder.PrependUint64Slot(15, controlRound, 0)
 
 def AssignmentEnd(builder):
     return builder.EndObject()

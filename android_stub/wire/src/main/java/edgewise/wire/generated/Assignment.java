@@ -52,6 +52,12 @@ public final class Assignment extends Table {
   public ByteVector signatureVector(ByteVector obj) { int o = __offset(28); return o != 0 ? obj.__assign(__vector(o), bb) : null; }
   public ByteBuffer signatureAsByteBuffer() { return __vector_as_bytebuffer(28, 1); }
   public ByteBuffer signatureInByteBuffer(ByteBuffer _bb) { return __vector_in_bytebuffer(_bb, 28, 1); }
+  public String correction() { int o = __offset(30); return o != 0 ? __string(o + bb_pos) : null; }
+  public ByteBuffer correctionAsByteBuffer() { return __vector_as_bytebuffer(30, 1); }
+  public ByteBuffer correctionInByteBuffer(ByteBuffer _bb) { return __vector_in_bytebuffer(_bb, 30, 1); }
+  public edgewise.wire.generated.BlobRef control() { return control(new edgewise.wire.generated.BlobRef()); }
+  public edgewise.wire.generated.BlobRef control(edgewise.wire.generated.BlobRef obj) { int o = __offset(32); return o != 0 ? obj.__assign(__indirect(o + bb_pos), bb) : null; }
+  public long controlRound() { int o = __offset(34); return o != 0 ? bb.getLong(o + bb_pos) : 0L; }
 
   public static int createAssignment(FlatBufferBuilder builder,
       long attempt,
@@ -66,10 +72,16 @@ public final class Assignment extends Table {
       float deadline,
       float mu,
       int encodingOffset,
-      int signatureOffset) {
-    builder.startTable(13);
+      int signatureOffset,
+      int correctionOffset,
+      int controlOffset,
+      long controlRound) {
+    builder.startTable(16);
+    Assignment.addControlRound(builder, controlRound);
     Assignment.addSeed(builder, seed);
     Assignment.addVersion(builder, version);
+    Assignment.addControl(builder, controlOffset);
+    Assignment.addCorrection(builder, correctionOffset);
     Assignment.addSignature(builder, signatureOffset);
     Assignment.addEncoding(builder, encodingOffset);
     Assignment.addMu(builder, mu);
@@ -84,7 +96,7 @@ public final class Assignment extends Table {
     return Assignment.endAssignment(builder);
   }
 
-  public static void startAssignment(FlatBufferBuilder builder) { builder.startTable(13); }
+  public static void startAssignment(FlatBufferBuilder builder) { builder.startTable(16); }
   public static void addAttempt(FlatBufferBuilder builder, long attempt) { builder.addInt(0, (int) attempt, (int) 0L); }
   public static void addKind(FlatBufferBuilder builder, int kind) { builder.addByte(1, (byte) kind, (byte) 0); }
   public static void addGraph(FlatBufferBuilder builder, int graphOffset) { builder.addOffset(2, graphOffset, 0); }
@@ -101,6 +113,9 @@ public final class Assignment extends Table {
   public static int createSignatureVector(FlatBufferBuilder builder, byte[] data) { return builder.createByteVector(data); }
   public static int createSignatureVector(FlatBufferBuilder builder, ByteBuffer data) { return builder.createByteVector(data); }
   public static void startSignatureVector(FlatBufferBuilder builder, int numElems) { builder.startVector(1, numElems, 1); }
+  public static void addCorrection(FlatBufferBuilder builder, int correctionOffset) { builder.addOffset(13, correctionOffset, 0); }
+  public static void addControl(FlatBufferBuilder builder, int controlOffset) { builder.addOffset(14, controlOffset, 0); }
+  public static void addControlRound(FlatBufferBuilder builder, long controlRound) { builder.addLong(15, controlRound, 0L); }
   public static int endAssignment(FlatBufferBuilder builder) {
     int o = builder.endTable();
     return o;
