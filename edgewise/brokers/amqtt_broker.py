@@ -13,8 +13,9 @@ What amqtt 0.12.1 does otherwise, found by reading it and by the tests in `tests
 5. Sessions that ended are cleaned up by name each second, also if the client is back by then.
 6. A client that reads nothing cannot be disconnected: closing waits for it.
 7. A packet may be as large as 256 MiB.
-8. Behind wildcards it looks at every filter for every message, and prints each payload into a log line that nobody
-   reads.
+8. After a subscription it serves that client nothing until its retained messages are acknowledged, and sends what is
+   published meanwhile as if it had been retained.
+9. It looks at every filter for every message, and prints each payload into a log line that nobody reads.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ _PACKET_MAX = 2 * 1024 * 1024 + 1024  # as our transport's: nothing of edgewise'
 _CONNECT_SECONDS = 10.0  # for the first packet
 _CLOSE_SECONDS = 1.0
 _SHUTDOWN_SECONDS = 2.0
+_REFUSED = 0x80  # in a SUBACK (§3.9.3)
 _ROUTES_MAX = 10_000  # topics whose matching filters are remembered
 
 
@@ -118,7 +120,7 @@ class _Handler(BrokerProtocolHandler):  # type: ignore[misc]
 
 
 class MendedBroker(amqtt.broker.Broker):  # type: ignore[misc]
-    """amqtt's broker with the eight points above put right."""
+    """amqtt's broker with the nine points above put right."""
 
     def __init__(self, host: str, port: int) -> None:
         plugins = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
@@ -182,13 +184,29 @@ class MendedBroker(amqtt.broker.Broker):  # type: ignore[misc]
         self._stopping = True
         await super().shutdown()
 
+    async def _handle_subscription(self, client_session: Any, handler: Any, subscribe_waiter: Any) -> None:
+        """Subscribe, and hand over what is retained at this moment, without waiting for acknowledgements (8)."""
+        request = subscribe_waiter.result()
+        codes = [await self.add_subscription(subscription, client_session) for subscription in request.topics]
+        granted = [(matcher(pattern), code) for (pattern, _), code in zip(request.topics, codes, strict=True)]
+        kept = [
+            (topic, message.data, min(code, message.qos or 0))
+            for match, code in granted
+            if code != _REFUSED
+            for topic, message in self._retained_messages.items()
+            if match(topic)
+        ]
+        await handler.mqtt_acknowledge_subscription(request.packet_id, codes)
+        for topic, data, qos in kept:
+            self._tasks_queue.append(asyncio.ensure_future(handler.mqtt_publish(topic, data, qos, retain=True)))
+
     async def _publish_retained_messages_for_subscription(self, subscription: Any, session: Any) -> None:
         subscribers = self._subscriptions.get(subscription[0], ())
         if any(subscriber is session for subscriber, _ in subscribers):  # (4)
             await super()._publish_retained_messages_for_subscription(subscription, session)
 
     async def _run_broadcast(self, running_tasks: Any) -> None:
-        """Hand one message to the subscribers; looks up filters instead of trying all (8)."""
+        """Hand one message to the subscribers; looks up filters instead of trying all (9)."""
         broadcast = await self._broadcast_queue.get()
         topic, data = broadcast["topic"], broadcast["data"]
         for pattern in self._find_filters(topic):
@@ -220,6 +238,7 @@ class MendedBroker(amqtt.broker.Broker):  # type: ignore[misc]
 def run(host: str, port: int) -> None:
     """Run the broker until SIGTERM, SIGINT or the end of a piped standard input."""
     logging.basicConfig(stream=sys.stderr, level=logging.ERROR, format="%(asctime)s %(name)s: %(message)s")
+    logging.getLogger("amqtt").setLevel(logging.CRITICAL)  # it logs a traceback whenever a client vanishes
     amqtt.broker.BrokerProtocolHandler = _Handler  # the name under which amqtt makes its handlers
     asyncio.run(_serve(host, port))
     sys.stderr.flush()
