@@ -13,15 +13,18 @@ from fault_rig import DEVICES, KILLS, ROUNDS, Outcome, Rig
 
 pytestmark = pytest.mark.integration
 SIDE_BY_SIDE = 3  # most of a run is waiting: for processes to start and for devices to speak again
+WITH_CONTROL = (FaultPoint.AFTER_FOLD, FaultPoint.AFTER_STATE_FILE, FaultPoint.AFTER_COMMIT)
 NAMES = [f"{point.value}-{count}{'-said' if seconds else ''}" for point, count, seconds in KILLS]
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory, mosquitto_process) -> Iterator[dict[str, Future[Outcome]]]:  # type: ignore[no-untyped-def]
     rig = Rig(mosquitto_process.start().url, tmp_path_factory.mktemp("faults"))
+    controlled = Rig(rig.url, tmp_path_factory.mktemp("control-variates"), algorithm="scaffold")
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        started = {"undisturbed": pool.submit(rig.run)}
+        started = {"undisturbed": pool.submit(rig.run), "undisturbed scaffold": pool.submit(controlled.run)}
         started |= {name: pool.submit(rig.kill, *kill) for name, kill in zip(NAMES, KILLS, strict=True)}
+        started |= {f"{point.value} scaffold": pool.submit(controlled.kill, point, 2) for point in WITH_CONTROL}
         yield started
 
 
@@ -31,6 +34,13 @@ def test_a_kill_loses_nothing(runs: dict[str, Future[Outcome]], name: str) -> No
     assert undisturbed.acknowledged == len(DEVICES) * (2 * ROUNDS + 1)  # evaluated before, between and after
     assert (outcome.committed, outcome.acknowledged) == (ROUNDS, undisturbed.acknowledged)
     assert (outcome.lost, outcome.doubled, outcome.refused) == (0, 0, 0)
+    assert outcome.same_bits(undisturbed)
+
+
+@pytest.mark.parametrize("point", WITH_CONTROL)
+def test_a_kill_loses_no_control_variate(runs: dict[str, Future[Outcome]], point: FaultPoint) -> None:
+    undisturbed, outcome = runs["undisturbed scaffold"].result(), runs[f"{point.value} scaffold"].result()
+    assert (outcome.committed, outcome.lost, outcome.doubled, outcome.refused) == (ROUNDS, 0, 0, 0)
     assert outcome.same_bits(undisturbed)
 
 

@@ -1,6 +1,6 @@
-"""A coordinator process for the fault tests: the real server over MQTT, a plain model, FedAvg with server momentum.
+"""A coordinator process for the fault tests: the real server over MQTT, a plain model.
 
-`python fault_coordinator.py URL FLEET DIRECTORY ROUNDS GOAL KEEPALIVE`;
+`python fault_coordinator.py URL FLEET DIRECTORY ROUNDS GOAL KEEPALIVE ALGORITHM`;
 EDGEWISE_FAULT names the point where it kills itself.
 Ends with one JSON line: the version reached, the hashes of its weights and of the algorithm's state.
 """
@@ -12,33 +12,23 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from coordinator_scene import PlainArtifact
-from edgewise_coordinator.algorithms.base import Algorithm, State
+from edgewise_coordinator.algorithms.base import Algorithm
+from edgewise_coordinator.algorithms.fedadam import fedadam
+from edgewise_coordinator.algorithms.scaffold import scaffold
 from edgewise_coordinator.faults import VARIABLE, hook_from
 from edgewise_coordinator.server import Coordinator
 from edgewise_coordinator.settings import RoundSettings, Settings, TrainingSettings
 from edgewise_wire.transport.mqtt import MqttTransport
-from edgewise_wire.weights import Flat
+
+ALGORITHMS: dict[str, Callable[[], Algorithm]] = {"fedadam": fedadam, "scaffold": lambda: scaffold(fleet_size=10)}
+"""Both keep state beside the weights that a restart has to bring back: moments, and the server's control variate."""
 
 
-def momentum() -> Algorithm:
-    """Server momentum: its velocity is state that a restart has to bring back, bit for bit."""
-
-    def init(weights: Flat) -> State:
-        return {"velocity": np.zeros_like(weights)}
-
-    def step(weights: Flat, state: State, update: Flat) -> tuple[Flat, State]:
-        velocity = np.float32(0.9) * state["velocity"] + update
-        return weights + np.float32(0.5) * velocity, {"velocity": velocity}
-
-    return Algorithm("momentum", init, step)
-
-
-def main(url: str, fleet: str, directory: str, rounds: str, goal: str, keepalive: str) -> None:
+def main(url: str, fleet: str, directory: str, rounds: str, goal: str, keepalive: str, algorithm: str) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     cohort = RoundSettings(goal=int(goal), over_selection=1.0, offline_grace=60.0, accept_timeout=60.0, retry_delay=0.2)
     settings = Settings(fleet, int(rounds), cohort, TrainingSettings(learning_rate=0.1), keep_updates=True)
@@ -48,7 +38,7 @@ def main(url: str, fleet: str, directory: str, rounds: str, goal: str, keepalive
         transport,
         Path(directory),
         settings,
-        algorithm=momentum(),
+        algorithm=ALGORITHMS[algorithm](),
         fault=hook_from(os.environ.get(VARIABLE)),
     )
     while not coordinator.finished:

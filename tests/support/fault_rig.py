@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
+
 from coordinator_scene import device_update
 from edgewise_coordinator.faults import VARIABLE, FaultPoint
 from edgewise_coordinator.state import StateStore
@@ -26,7 +28,7 @@ from edgewise_wire.codec import decode
 from edgewise_wire.messages import Envelope, Kind, Presence, ReportAck
 from edgewise_wire.transport.base import Connected, Message
 from edgewise_wire.transport.mqtt import MqttTransport
-from scripted_device import ScriptedDevice, will
+from scripted_device import ScriptedDevice, Train, will
 
 DEVICES = ("d1", "d2", "d3")
 ROUNDS = 2
@@ -143,7 +145,8 @@ Disturb: TypeAlias = "Callable[[list[RigDevice]], None]"
 class Rig:
     """A broker's url and a folder; `run` takes one fleet through its rounds. Runs may go on side by side."""
 
-    def __init__(self, url: str, folder: Path, *, keepalive: int = 30) -> None:
+    def __init__(self, url: str, folder: Path, *, keepalive: int = 30, algorithm: str = "fedadam") -> None:
+        self.algorithm = algorithm
         self.url = url
         self.folder = folder
         self.keepalive = keepalive
@@ -156,7 +159,7 @@ class Rig:
 
     def run(self, name: str = "undisturbed", *, fault: str = "", disturb: Disturb | None = None) -> Outcome:
         """Run the rounds; with `fault`, the coordinator is killed there and started again."""
-        fleet, began = f"f{next(self._numbers)}", time.monotonic()
+        fleet, began = f"{self.algorithm}-{next(self._numbers)}", time.monotonic()
         directory = self.folder / fleet
         lost_at_kill: set[tuple[int, str]] = set()
         with self._devices(fleet) as devices:
@@ -180,7 +183,8 @@ class Rig:
         for name in DEVICES:
             link = MqttTransport(self.url, f"{fleet}-{name}", will=will(fleet, name), keepalive=self.keepalive)
             links.append(link.connect())
-            devices.append(RigDevice(name, link, device_update(name), fleet, examples=5 + int(name[1:])))
+            train = scaffold_update(name) if self.algorithm == "scaffold" else device_update(name)
+            devices.append(RigDevice(name, link, train, fleet, examples=5 + int(name[1:])))
             devices[-1].join()
         yield devices
         for link in links:
@@ -188,7 +192,7 @@ class Rig:
 
     def _coordinate(self, fleet: str, directory: Path, fault: str) -> subprocess.Popen[str]:
         arguments = [sys.executable, str(SCRIPT), self.url, fleet, str(directory)]
-        arguments += [str(ROUNDS), str(len(DEVICES)), str(self.keepalive)]
+        arguments += [str(ROUNDS), str(len(DEVICES)), str(self.keepalive), self.algorithm]
         path = os.pathsep.join([str(SCRIPT.parent), *sys.path])
         with (self.folder / f"{fleet}.log").open("a") as log:
             return subprocess.Popen(
@@ -255,6 +259,12 @@ class Rig:
             seconds=seconds,
             log=(self.folder / f"{fleet}.log").read_text(),
         )
+
+
+def scaffold_update(name: str) -> Train:
+    """A SCAFFOLD device sends two vectors: the change of its weights, and of its control variate."""
+    one = device_update(name)
+    return lambda weights, assignment: np.concatenate([one(weights, assignment), 0.5 * one(weights, assignment)])
 
 
 def _told(devices: list[RigDevice]) -> set[tuple[int, str]]:
