@@ -35,7 +35,7 @@ ifeq ($(OLD_PYTHON),)
 	@echo "tflite-runtime needs Python 3.10 or 3.11, and none is here: its tests are left out; ai-edge-litert's run."
 else
 	$(MAKE) .venv-tflite/.ready
-	.venv-tflite/bin/python -m pytest tests/wire tests/edge
+	.venv-tflite/bin/python -m pytest tests/wire tests/edge --ignore-glob='tests/wire/test_transport_*'
 endif
 
 fixtures: .venv/.dev
