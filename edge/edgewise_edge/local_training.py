@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewise_edge.correction import Correction
 from edgewise_wire.errors import RunError
 from edgewise_wire.manifest import Manifest
 from edgewise_wire.weights import Array, Flat, Weights, check, parameters, unflatten
@@ -67,6 +68,12 @@ class TrainerLike(Protocol):
     def train_step(self, batch: Batch, learning_rate: float, *, seed: int = 0) -> StepLike:
         """Take one step of gradient descent; `seed` drives what is random in the model."""
 
+    def train_corrected_step(self, batch: Batch, learning_rate: float, *, mu: float = 0.0, seed: int = 0) -> StepLike:
+        """Take one step along gradient + mu · weights + offset."""
+
+    def set_offset(self, offsets: Weights) -> None:
+        """Set the offset of every trainable weight."""
+
     def evaluate_step(self, batch: Batch) -> Mapping[str, float]:
         """Return the sums over one batch, by metric."""
 
@@ -87,21 +94,23 @@ class LocalUpdate:
     """What local training yields.
 
     Attributes:
-        update: float32[parameters], local weights minus the round's.
+        update: float32[parameters], local weights minus the round's; with SCAFFOLD Δc follows, as long again.
         examples: how many different examples were used; the update's weight in the average.
         loss: the weighted mean training loss over the last epoch.
         steps: optimizer steps taken.
+        control: with SCAFFOLD the device's own variate from now on, float32[parameters]; it stays on the device.
     """
 
     update: Flat
     examples: int
     loss: float
     steps: int
+    control: Flat | None = None
 
     @property
     def norm(self) -> float:
-        """The update's L2 norm."""
-        return float(np.linalg.norm(self.update))
+        """The L2 norm of the change of the weights."""
+        return float(np.linalg.norm(self.update if self.control is None else self.update[: len(self.control)]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +184,7 @@ def train_locally(
     learning_rate: float,
     max_examples: int,
     rng: np.random.Generator,
+    correction: Correction | None = None,
 ) -> Generator[Step, None, LocalUpdate]:
     """Train from `weights` on a device's own examples, a batch between any two yields.
 
@@ -186,12 +196,14 @@ def train_locally(
         learning_rate: of every step.
         max_examples: a random sample of at most so many is used, 0 for all.
         rng: drives sample and order; see `device_generator`.
+        correction: what is added to each gradient; without one plain `train` is used.
 
     Returns:
         The update, by way of `StopIteration.value`; `run_to_end` gives it.
 
     Raises:
         RunError: if the loss or the update is not finite.
+        ModelError: if a correction is asked for and the model was exported without `train_corrected`.
 
     Example:
         >>> update = run_to_end(train_locally(trainer, weights, examples, epochs=1, learning_rate=0.5, max_examples=0,
@@ -200,20 +212,31 @@ def train_locally(
     specs = trainer.manifest.weights
     trainer.set_weights(unflatten(weights, specs))
     trainer.reset_optimizer()
+    if correction is not None:
+        trainer.set_offset(correction.offset(weights, specs))
     chosen = rng.permutation(len(examples))[: max_examples or None]
     steps, loss, total = 0, 0.0, epochs * batches_of(len(chosen), examples.batch)
     for epoch in range(epochs):
         order = chosen if epoch == 0 else rng.permutation(chosen)
         loss_sum = weight_sum = 0.0
         for batch in examples.batches(order):
-            step = trainer.train_step(batch, learning_rate, seed=int(rng.integers(1 << 31)))
+            seed = int(rng.integers(1 << 31))
+            if correction is None:
+                step = trainer.train_step(batch, learning_rate, seed=seed)
+            else:
+                step = trainer.train_corrected_step(batch, learning_rate, mu=correction.mu, seed=seed)
             steps += 1
             _check_loss(step.loss, steps, learning_rate)
             loss_sum += step.loss * step.weight_sum
             weight_sum += step.weight_sum
             loss = loss_sum / weight_sum if weight_sum else 0.0
             yield Step(steps, total, loss)
-    return LocalUpdate(_difference(trainer, weights), len(chosen), loss, steps)
+    found = LocalUpdate(_difference(trainer, weights), len(chosen), loss, steps)
+    if correction is None or correction.server is None:
+        return found
+    change = correction.change(found.update, specs, steps, learning_rate)
+    control = change if correction.own is None else correction.own + change
+    return replace(found, update=np.concatenate([found.update, change]), control=control)
 
 
 def evaluate_locally(

@@ -7,11 +7,12 @@ assignment, `tick` when `due`, `compute` for one batch while `busy`. It raises a
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import numpy as np
 
+from edgewise_edge.correction import Correction
 from edgewise_edge.host import Host
 from edgewise_edge.link import Heard, Link
 from edgewise_edge.local_training import (
@@ -81,8 +82,9 @@ class Compute(Phase):
     busy = True
 
     def __init__(
-        self, host: Host, clock: Clock, work: Work, device: str, graph: Path, weights: Path, most: int
-    ) -> None:
+        self, host: Host, clock: Clock, work: Work, device: str, graph: Path, weights: Path, most: int,
+        correction: Callable[[TrainerLike], Correction | None] = lambda trainer: None,
+    ) -> None:  # fmt: skip
         self._host = host
         self._clock = clock
         self._work = work
@@ -90,6 +92,7 @@ class Compute(Phase):
         self._graph = graph
         self._weights = weights
         self._most = most
+        self._correction = correction
         self._running: Generator[Step, None, LocalUpdate | LocalSums] | None = None
         self._step = Step(0, 0, 0.0)
         self.seconds = 0.0
@@ -142,10 +145,11 @@ class Compute(Phase):
         return train_locally(
             trainer, weights, examples,
             epochs=asked.epochs, learning_rate=asked.learning_rate, max_examples=self._most, rng=rng,
+            correction=self._correction(trainer),
         )  # fmt: skip
 
 
-def read_weights(path: Path, trainer: TrainerLike) -> Flat:
+def read_weights(path: Path, trainer: TrainerLike, what: str = "weights") -> Flat:
     """Return a round's weights as a read-only view of their file: float32[parameters], mapped and not copied.
 
     Raises:
@@ -154,11 +158,11 @@ def read_weights(path: Path, trainer: TrainerLike) -> Flat:
     count = parameters(trainer.manifest.weights)
     size = path.stat().st_size
     if size != WIRE_DTYPE.itemsize * count:
-        raise ModelError(f"the round's weights are {size} bytes, the graph has {count} parameters of 4 bytes")
+        raise ModelError(f"the round's {what} are {size} bytes, the graph has {count} parameters of 4 bytes")
     mapped = np.memmap(path, WIRE_DTYPE, "r")
     weights: Flat = np.asarray(mapped).astype(np.float32, copy=False)
     if not np.isfinite(weights).all():
-        raise ModelError("the round's weights have numbers that are not finite")
+        raise ModelError(f"the round's {what} have numbers that are not finite")
     return weights
 
 

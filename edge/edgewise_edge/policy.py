@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from edgewise_edge.correction import CORRECTIONS
 from edgewise_wire.errors import ConfigError
 from edgewise_wire.messages import Assignment, Kind
 
@@ -83,8 +84,10 @@ def _malformed(asked: Assignment) -> str | None:
         return f"updates encoded as {asked.encoding!r} are not known to this version"
     if asked.kind == Kind.EVALUATE:
         return None
-    if asked.mu:
-        return "a proximal term (mu) is not known to this version"
+    if not (math.isfinite(asked.mu) and asked.mu >= 0):
+        return f"proximal weight mu {asked.mu}: expected a number of at least 0"
+    if asked.correction not in CORRECTIONS:
+        return f"the correction {asked.correction!r} is not known to this version"
     if asked.epochs < 1:
         return "no epochs were asked for"
     if not (math.isfinite(asked.learning_rate) and asked.learning_rate > 0):

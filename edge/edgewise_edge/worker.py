@@ -7,14 +7,16 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edgewise_edge.control import Controls
+from edgewise_edge.correction import Correction
 from edgewise_edge.download import Download
 from edgewise_edge.home import Home
 from edgewise_edge.host import Host
 from edgewise_edge.link import Heard, Link, sentence
-from edgewise_edge.local_training import LocalUpdate
+from edgewise_edge.local_training import LocalUpdate, TrainerLike
 from edgewise_edge.model import LatestModel
 from edgewise_edge.participation import Outcome, ParticipationLog
-from edgewise_edge.phases import Compute, Phase, SendReport, make_report
+from edgewise_edge.phases import Compute, Phase, SendReport, make_report, read_weights
 from edgewise_edge.policy import Policy
 from edgewise_edge.session import Report, SessionFolder, Work
 from edgewise_edge.status import Status
@@ -93,6 +95,8 @@ class Worker:
         try:
             check_ref(asked.graph, BLOB_BYTES_MAX)
             check_ref(asked.weights, BLOB_BYTES_MAX)
+            if asked.correction:
+                check_ref(asked.control, BLOB_BYTES_MAX)
             held = self._host.counts().of(asked.kind)
         except ProtocolError as error:
             return str(error)
@@ -100,6 +104,7 @@ class Worker:
             return self._discreet(error)
         traffic = 0 if self._blobs.has(asked.graph.hash) else asked.graph.size
         traffic += asked.weights.size * (1 if asked.kind == Kind.EVALUATE else 2)
+        traffic += asked.control.size * 2 if asked.correction else 0
         return self._host.obstacle() or self._policy.refusal(asked, held=held, traffic=traffic)
 
     def accept(self, work: Work) -> None:
@@ -214,13 +219,23 @@ class Worker:
             self._begin(self._sending(work, self._keep_result(work, phase)))
 
     def _download(self, work: Work) -> Download:
-        refs = (work.asked.graph, work.asked.weights)
+        refs = [work.asked.graph, work.asked.weights, *([work.asked.control] if work.asked.correction else [])]
         return Download(self._link, self._clock, self._blobs, work.round, refs)
 
     def _computing(self, work: Work) -> Compute:
         files = self._blobs.path(work.asked.graph.hash), self._blobs.path(work.asked.weights.hash)
         most = self._policy.examples_used(work.asked.max_examples, self._host.counts().of(work.asked.kind))
-        return Compute(self._host, self._clock, work, self._link.identity.device, *files, most)
+        return Compute(
+            self._host, self._clock, work, self._link.identity.device, *files, most,
+            lambda trainer: self._correction(work.asked, trainer),
+        )  # fmt: skip
+
+    def _correction(self, asked: Assignment, trainer: TrainerLike) -> Correction | None:
+        if not asked.correction:
+            return Correction(mu=asked.mu) if asked.mu else None
+        server = read_weights(self._blobs.path(asked.control.hash), trainer, "control variates")
+        own = Controls(self._home, asked.graph.hash).load(asked.control_round, len(server))
+        return Correction(asked.mu, server, own)
 
     def _sending(self, work: Work, report: Report) -> Phase:
         if isinstance(report, UploadRequest):
@@ -232,6 +247,9 @@ class Worker:
         result = phase.take_result()
         if isinstance(result, LocalUpdate):
             self._session.save_update(result.update)
+            if result.control is not None:
+                controls = Controls(self._home, work.asked.graph.hash)
+                controls.save(work.round, result.control, work.asked.control_round)
         report = make_report(work, result, phase.seconds, self._session.update)
         self._session.save_report(work, report)
         figures: dict[str, float] = {"examples": result.examples, "seconds": phase.seconds}

@@ -89,6 +89,16 @@ class TinyTrainer:
         loss = abs(target - before) if self.loss is None else self.loss
         return SimpleNamespace(loss=loss, weight_sum=float(batch["weight"].sum()))
 
+    def set_offset(self, offsets) -> None:
+        self.offsets = dict(offsets)
+
+    def train_corrected_step(self, batch, learning_rate, *, mu=0.0, seed=0):
+        before = self.get_weights()
+        step = self.train_step(batch, learning_rate)
+        for name, array in self.weights.items():
+            array -= np.float32(learning_rate) * (np.float32(mu) * before[name] + self.offsets[name])
+        return step
+
     def evaluate_step(self, batch):
         return {"loss_sum": 2.0 * float(batch["weight"].sum()), "weight_sum": float(batch["weight"].sum()), "top1": 1.0}
 

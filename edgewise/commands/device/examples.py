@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from edgewise.commands.device.options import counted, home_option, json_option, moment, open_store, print_json
+from edgewise_edge.control import forget_controls
 from edgewise_edge.home import Home
 from edgewise_wire.errors import ConfigError, DataError
 
@@ -144,6 +145,8 @@ def forget(one: int | None, before: str | None, everything: bool, home: Path) ->
     with open_store(home) as store:
         gone = store.forget(one=one, before=limit, everything=everything)
         left = store.count()
+    if gone:
+        forget_controls(Home(home))  # they are means of gradients, of forgotten examples too
     if one is not None and not gone:
         raise ConfigError(f"device forget: there is no example {one}; edgewise device list shows their numbers")
     click.echo(f"Forgot {counted(gone, 'example')}; {left} left.")
