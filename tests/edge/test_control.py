@@ -78,13 +78,14 @@ def test_a_kill_while_the_report_waits_changes_nothing(working, tmp_path):
     found = []
     assert working.run(until=lambda: found.extend(working.bodies(UploadRequest)) or found)
     before = controls(working, assignment).load(1, SIZE).copy()
+    steps = working.trainer.steps
     working.kill()
     working.start()
     again = []
     assert working.run(until=lambda: again.extend(working.bodies(UploadRequest)) or again)
     assert again[0].update == found[0].update
     np.testing.assert_array_equal(controls(working, assignment).load(1, SIZE), before)
-    assert working.trainer.steps == 6  # not trained a second time
+    assert working.trainer.steps == steps  # not trained a second time
 
 
 @pytest.mark.parametrize("data", [to_bytes(np.zeros(SIZE - 1, "f4")), to_bytes(np.full(SIZE, np.nan, "f4"))])

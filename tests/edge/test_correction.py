@@ -34,7 +34,7 @@ def train(world, examples, correction: Correction | None, epochs: int = 2) -> Lo
             max_examples=0,
             rng=rng,
             correction=correction,
-        )  # fmt: skip
+        )
     )
 
 
