@@ -232,7 +232,7 @@ def test_a_full_inbox_stops_the_reading_and_loses_nothing(mosquitto: BrokerUnder
     for n in range(300):
         fast.publish(mosquitto.topic("x"), n.to_bytes(2, "big"))
     messages(fast, 300)  # so the broker has sent the slow one all that it takes
-    assert 10 <= slow._inbox._messages <= 11
+    assert 10 <= slow._shared.inbox._messages <= 11
     assert [int.from_bytes(m.payload, "big") for m in messages(slow, 300)] == list(range(300))
 
 
@@ -242,7 +242,7 @@ def test_a_full_inbox_counts_bytes_too(mosquitto: BrokerUnderTest) -> None:
     for _ in range(30):
         fast.publish(mosquitto.topic("x"), bytes(100_000))
     messages(fast, 30)
-    assert slow._inbox._bytes <= 400_000
+    assert slow._shared.inbox._bytes <= 400_000
     assert len(messages(slow, 30)) == 30
 
 
