@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -10,7 +11,11 @@ from typing import Any, TypeAlias
 from edgewise_coordinator.machine import Phase
 from edgewise_coordinator.state import StateStore
 from edgewise_coordinator.summary import RoundSummary, append_line
+from edgewise_wire.errors import UnavailableError
+from edgewise_wire.files import write_durably
 from edgewise_wire.messages import Kind
+
+log = logging.getLogger("edgewise.coordinator")
 
 Row: TypeAlias = dict[str, Any]
 """A line: `round` counts training rounds from 1 (0 = the first version as it was measured before any)."""
@@ -27,6 +32,7 @@ class History:
         self.path = path
         self._evaluated = evaluated
         self._waiting: Row | None = None
+        self._unwritten: list[Row] = []
         self.rows: list[Row] = self._read()
         self._count = max((row["round"] for row in self.rows), default=0)
         self._catch_up(store)
@@ -43,10 +49,11 @@ class History:
             self.flush()
 
     def flush(self) -> None:
-        """Write the line that still waits for its evaluation."""
+        """Write the line that still waits for its evaluation, and those that a full disk did not take."""
         if self._waiting is not None:
             self._write(self._waiting)
             self._waiting = None
+        self._write_out()
 
     def _add_evaluation(self, summary: RoundSummary) -> None:
         row, self._waiting = self._waiting, None
@@ -61,7 +68,16 @@ class History:
 
     def _write(self, row: Row) -> None:
         self.rows.append(row)
-        append_line(self.path, row)
+        self._unwritten.append(row)
+        self._write_out()
+
+    def _write_out(self) -> None:
+        try:
+            while self._unwritten:
+                append_line(self.path, self._unwritten[0])
+                self._unwritten.pop(0)
+        except UnavailableError as error:  # the state has it all; rounds do not stop for a table
+            log.warning("%s", error)
 
     def _read(self) -> list[Row]:
         if not self.path.exists():
@@ -69,7 +85,7 @@ class History:
         lines = self.path.read_text(encoding="utf-8").splitlines()
         rows = [json.loads(line) for line in lines if line.endswith("}")]
         if len(rows) < len(lines):  # the last line was torn by a kill: it is written anew below
-            self.path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+            write_durably(self.path, "".join(json.dumps(row) + "\n" for row in rows).encode())
         return rows
 
     def _catch_up(self, store: StateStore) -> None:

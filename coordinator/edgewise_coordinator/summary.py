@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from edgewise_wire.errors import UnavailableError
 
 
 @dataclass(slots=True)
@@ -37,6 +41,17 @@ class RoundSummary:
 
 
 def append_line(path: Path, row: dict[str, Any]) -> None:
-    """Append one JSON object as a line."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+    """Append one JSON object as a line, or nothing at all.
+
+    Raises:
+        UnavailableError: if the disk refuses.
+    """
+    line = (json.dumps(row) + "\n").encode()
+    try:
+        with path.open("ab", buffering=0) as file:
+            before = file.seek(0, os.SEEK_END)
+            if file.write(line) != len(line):
+                file.truncate(before)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        raise UnavailableError(f"{path}: cannot be written ({error.strerror}); free or mend the disk") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import click
 from edgewise.brokers.choose import BROKER_HELP, open_broker
 from edgewise.live import RoundsView
 from edgewise_coordinator.algorithms.fedavg import fedavg
+from edgewise_coordinator.faults import VARIABLE, hook_from
 from edgewise_coordinator.history import History
 from edgewise_coordinator.server import Coordinator
 from edgewise_coordinator.settings import RoundSettings, Settings, TrainingSettings
@@ -85,7 +87,12 @@ def command(
         transport = MqttTransport(url, f"edgewise-{settings.fleet}-coordinator", username=username, password=password)
         transport.connect()
         coordinator = Coordinator(
-            artifact, transport, directory, settings, algorithm=fedavg(options["server_learning_rate"])
+            artifact,
+            transport,
+            directory,
+            settings,
+            algorithm=fedavg(options["server_learning_rate"]),
+            fault=hook_from(os.environ.get(VARIABLE)),
         )
         try:
             rows = _run(coordinator, directory)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from edgewise_coordinator.faults import FaultHook, no_fault
 from edgewise_coordinator.server import Coordinator
 from edgewise_coordinator.settings import Settings
 from edgewise_coordinator.summary import RoundSummary
@@ -58,6 +59,7 @@ class Scene:
     broker: MemoryBroker = field(default_factory=MemoryBroker)
     devices: dict[str, ScriptedDevice] = field(default_factory=dict)
     rounds: list[RoundSummary] = field(default_factory=list)
+    fault: FaultHook = no_fault
     options: dict[str, Any] = field(default_factory=dict)
     """Further arguments of `Coordinator`: algorithm, aggregator, selection, …"""
 
@@ -73,6 +75,7 @@ class Scene:
             self.settings,
             clock=self.clock,
             on_round=self.rounds.append,
+            fault=lambda point: self.fault(point),
             **self.options,
         )
 
