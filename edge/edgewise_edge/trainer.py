@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgewise_edge import runtime as runtimes
 from edgewise_wire.artifact import Artifact
-from edgewise_wire.errors import ConfigError, InputError
+from edgewise_wire.errors import ConfigError, InputError, ModelError
 from edgewise_wire.manifest import Manifest, TensorSpec
 from edgewise_wire.weights import Array, Weights, check
 
@@ -101,11 +101,32 @@ class Trainer:
         """
         inputs = self._batch("train", batch)
         signature, inputs = self._shortest(inputs)
-        inputs["learning_rate"] = np.asarray(learning_rate, np.float32)
-        if self.manifest.seed:
-            inputs["seed"] = np.asarray(seed & 0x7FFFFFFF, np.int32)
-        found = self._session.call(signature, inputs)
-        return StepResult(float(found["loss"]), float(found["weight_sum"]))
+        return self._step(signature, inputs, learning_rate, seed)
+
+    def train_corrected_step(self, batch: Batch, learning_rate: float, *, mu: float = 0.0, seed: int = 0) -> StepResult:
+        """Take one step along `gradient + mu * weights + offset`, which FedProx, SCAFFOLD and FedDyn need.
+
+        FedProx (Li et al. 2020, §3.2) is `mu` with `set_offset(-mu * round_weights)`. Offsets begin as zeros.
+
+        Raises:
+            ModelError: if the model was exported without `train_corrected`.
+            InputError: as `train_step` does.
+        """
+        self._needs("train_corrected")
+        inputs = self._batch("train_corrected", batch)
+        return self._step("train_corrected", {**inputs, "mu": np.asarray(mu, np.float32)}, learning_rate, seed)
+
+    def set_offset(self, offsets: Weights) -> None:
+        """Set the offset of every trainable weight, by the weights' names, shapes and dtypes.
+
+        Raises:
+            ModelError: if the model was exported without `set_offset`.
+            InputError: if one is missing or has another shape or dtype.
+        """
+        self._needs("set_offset")
+        specs = [spec for spec in self.manifest.weights if spec.role == "trainable"]
+        check(offsets, specs)
+        self._session.call("set_offset", {spec.name: np.ascontiguousarray(offsets[spec.name]) for spec in specs})
 
     def evaluate_step(self, batch: Batch) -> dict[str, float]:
         """Return the batch's sums: `loss_sum`, `weight_sum` and one a metric.
@@ -135,6 +156,19 @@ class Trainer:
         """Set the optimizer's slots back to their beginning, as each round must; without slots nothing happens."""
         if "reset_optimizer" in self._signatures:
             self._session.call("reset_optimizer", {"dummy": np.zeros((), np.float32)})
+
+    def _step(self, signature: str, inputs: dict[str, Array], learning_rate: float, seed: int) -> StepResult:
+        inputs["learning_rate"] = np.asarray(learning_rate, np.float32)
+        if self.manifest.seed:
+            inputs["seed"] = np.asarray(seed & 0x7FFFFFFF, np.int32)
+        found = self._session.call(signature, inputs)
+        return StepResult(float(found["loss"]), float(found["weight_sum"]))
+
+    def _needs(self, signature: str) -> None:
+        if signature not in self._signatures:
+            raise ModelError(
+                f"the model {self.manifest.name!r} was exported without {signature!r}: export it again with it"
+            )
 
     def _batch(self, signature: str, batch: Batch) -> dict[str, Array]:
         return _checked(signature, batch, (*self.manifest.inputs, self.manifest.labels, self.manifest.weight))

@@ -35,6 +35,7 @@ def command() -> None:
 @click.option("--clip-norm", type=float, help="Bound the gradient's L2 norm in each step.  [default: off]")
 @click.option("--buckets", is_flag=True, help="Add faster steps for batches of short sentences; takes more memory.")
 @click.option("--low-memory", is_flag=True, help="A step that holds less at once; meant for LiteRT.")
+@click.option("--corrected/--no-corrected", default=True, help="With the step that FedProx and SCAFFOLD need, or not.")
 @click.option("--name", default="next-word", show_default=True, help="What the manifest calls the model.")
 def next_word(
     out: Path,
@@ -48,6 +49,7 @@ def next_word(
     clip_norm: float | None,
     buckets: bool,
     low_memory: bool,
+    corrected: bool,
     name: str,
 ) -> None:
     """Export Gboard's next-word model (Hard et al. 2018): a CIFG-LSTM whose every size is an option.
@@ -61,7 +63,9 @@ def next_word(
 
     from edgewise_models.next_word import MARKS, NextWord
 
-    config = NextWord(len(words) + MARKS, embedding, units, steps, batch, seed, clip_norm, buckets, low_memory)
+    config = NextWord(
+        len(words) + MARKS, embedding, units, steps, batch, seed, clip_norm, buckets, low_memory, corrected
+    )
     _export(out, words, config, name)
     click.echo(f"Took {time.monotonic() - start:.1f} s. Look inside: edgewise inspect {out}")
 

@@ -187,9 +187,15 @@ class Container:
             entry.name = names.get(entry.name.decode(), entry.name.decode()).encode()
 
     def drop_unused(self) -> None:
-        """Empty the constant buffers that nothing refers to any more."""
-        used = {t.buffer for graph in self.model.subgraphs for t in graph.tensors}
-        used |= {entry.buffer for entry in self.model.metadata or []}
+        """Empty the constant buffers that no operator reads any more."""
+        used = {entry.buffer for entry in self.model.metadata or []}
+        for graph in self.model.subgraphs:
+            touched = {int(i) for op in graph.operators for array in (op.inputs, op.outputs) for i in array}
+            touched |= {int(i) for array in (graph.inputs, graph.outputs) for i in array}
+            for number, tensor in enumerate(graph.tensors):
+                if number not in touched:
+                    tensor.buffer = 0
+                used.add(tensor.buffer)
         for number, buffer in enumerate(self.model.buffers):
             if number not in used:
                 buffer.data = None

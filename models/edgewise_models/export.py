@@ -38,6 +38,11 @@ def export_next_word(path: str | Path, words: Sequence[str], config: NextWord, *
     facts = module.facts(name, words)
     proofs: list[Proof] = []
     artifact = write_artifact(
-        path, module.functions(), module.weights, facts, prove=lambda data: proofs.append(prove_next_word(data, config))
+        path,
+        module.functions(),
+        module.weights,
+        facts,
+        prove=lambda data: proofs.append(prove_next_word(data, config)),
+        offsets=module.offsets,
     )
     return Exported(artifact, proofs[0])

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgewise_edge.trainer import Batch, Prediction, Trainer
 from edgewise_models.next_word import MARKS, NextWord
-from edgewise_models.proof import Bounds, Proof, close, prove
+from edgewise_models.proof import Bounds, Proof, close, compare_training, prove
 from edgewise_models.tensorflow import tf
 from edgewise_wire.errors import ModelError
 from edgewise_wire.weights import Array, Weights
@@ -54,8 +54,10 @@ class NextWordReference:
         logits = self.logits(batch["tokens"])
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=batch["labels"], logits=logits)
 
-    def train_step(self, batch: Batch, learning_rate: float) -> tuple[float, float]:
-        """Take a step of SGD on the weighted mean loss."""
+    def train_step(
+        self, batch: Batch, learning_rate: float, *, mu: float = 0.0, offsets: Weights | None = None
+    ) -> tuple[float, float]:
+        """Take a step of SGD on the weighted mean loss, along `gradient + mu * weights + offset`."""
         weight = tf.constant(batch["weight"], tf.float64)
         variables = list(self.variables.values())
         with tf.GradientTape() as tape:
@@ -63,8 +65,9 @@ class NextWordReference:
         gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, variables)]
         if self.config.clip_norm is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, self.config.clip_norm)
-        for variable, gradient in zip(variables, gradients, strict=True):
-            variable.assign_sub(learning_rate * gradient)
+        for (name, variable), gradient in zip(self.variables.items(), gradients, strict=True):
+            offset = 0.0 if offsets is None else offsets[name].astype(np.float64)
+            variable.assign_sub(learning_rate * (gradient + mu * variable + offset))
         return float(loss), float(tf.reduce_sum(weight))
 
     def evaluate_step(self, batch: Batch) -> dict[str, float | Bounds]:
@@ -150,7 +153,27 @@ def prove_next_word(data: bytes, config: NextWord, *, runtime: str | None = None
     batches = [*proof_batches(config)]
     batches[0] = _with_hits(reference, batches[0])
     batches += [variant_batch(config, variant.steps, variant.rows) for variant in config.train_variants]
-    return prove(data, reference, batches, learning_rate=LEARNING_RATE, runtime=runtime)
+    proof = prove(data, reference, batches, learning_rate=LEARNING_RATE, runtime=runtime)
+    if config.corrected:
+        _prove_corrected(data, config, runtime)
+    return proof
+
+
+def _prove_corrected(data: bytes, config: NextWord, runtime: str | None) -> None:
+    """Prove `train_corrected`: a step with the offsets that it begins with, then one with others and FedProx's `mu`."""
+    trainer, reference = Trainer(data, runtime=runtime), NextWordReference(config)
+    rng = np.random.default_rng([config.seed, 3])
+    offsets = {spec.name: rng.normal(0, 1e-3, spec.shape).astype(np.float32) for spec in config.specs}
+    before = trainer.get_weights()
+    first, second = proof_batches(config, count=2)
+    losses = [trainer.train_corrected_step(first, LEARNING_RATE).loss]
+    trainer.set_offset(offsets)
+    losses.append(trainer.train_corrected_step(second, LEARNING_RATE, mu=0.1).loss)
+    expected = [reference.train_step(first, LEARNING_RATE)[0]]
+    expected.append(reference.train_step(second, LEARNING_RATE, mu=0.1, offsets=offsets)[0])
+    for got, loss in zip(losses, expected, strict=True):
+        close("the loss of a corrected step", got, loss)
+    compare_training(trainer.get_weights(), before, reference.weights(), 2)
 
 
 def _with_hits(reference: NextWordReference, batch: Batch) -> Batch:

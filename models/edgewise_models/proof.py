@@ -77,15 +77,22 @@ def prove(
     before = {name: array.astype(np.float64) for name, array in reference.weights().items()}
     _compare_weights(trainer.get_weights(), before, 0)
     losses = [_compare_step(trainer, reference, batch, learning_rate) for batch in batches]
-    after = reference.weights()
-    got = trainer.get_weights()
-    weight = _compare_weights(got, after, len(batches))
-    change = max(_compare_change(name, got[name], before[name], after[name], len(batches)) for name in after)
+    weight, change = compare_training(trainer.get_weights(), before, reference.weights(), len(batches))
     for batch in batches:
         _compare_sums(trainer.evaluate_step(batch), reference.evaluate_step(batch))
     reference.check_infer(trainer)
     _check_repeat(trainer, before, batches[0], learning_rate, losses[0][0])
     return Proof(trainer.runtime, len(batches), max(difference for _, difference in losses), weight, change)
+
+
+def compare_training(got: Weights, before: Weights, after: Weights, steps: int) -> tuple[float, float]:
+    """Compare weights with a reference's `after` so many steps; return the largest difference of weights and changes.
+
+    Raises:
+        ModelError: naming the weight that differs.
+    """
+    weight = _compare_weights(got, after, steps)
+    return weight, max(_compare_change(name, got[name], before[name], after[name], steps) for name in after)
 
 
 def close(what: str, got: float, expected: float, tolerance: float = TOLERANCE) -> float:

@@ -17,7 +17,7 @@ import numpy as np
 
 from edgewise_models.container import Container
 from edgewise_models.tensorflow import quiet, tf
-from edgewise_wire.artifact import Artifact, seal
+from edgewise_wire.artifact import REQUIRED_SIGNATURES, Artifact, seal
 from edgewise_wire.errors import ModelError, UnavailableError
 from edgewise_wire.files import write_durably
 from edgewise_wire.manifest import ENTRY, Manifest, TensorSpec, Variant, vocabulary_hash
@@ -30,6 +30,7 @@ Functions = Mapping[str, Any]
 
 # What a process holds besides the file and its arenas: Python, NumPy and the runtime's library, measured on x86-64.
 PROCESS_BYTES = 45 << 20
+ARENA_FACTOR = 1.3  # each signature keeps an arena, and XNNPACK a workspace and packed right sides beside it
 STRAY_BYTES = 64 << 10
 
 
@@ -313,13 +314,21 @@ def _manifest(
         operators=tuple(sorted({code.name for code in graph.codes})),
         min_runtime=container.metadata("min_runtime_version").rstrip(b"\0").decode() or "2.6.0",
         flops=flops(graph, train.subgraph),
-        peak_memory=PROCESS_BYTES + sum(span.size for span in graph.buffers) + peak_bytes(graph, train.subgraph),
+        peak_memory=_peak_memory(graph, specs),
         seed=facts.seed,
         tokenizer=facts.tokenizer,
         vocabulary=facts.vocabulary,
         vocabulary_hash=vocabulary_hash(facts.vocabulary) if facts.vocabulary else "",
         variants=facts.variants,
     )
+
+
+def _peak_memory(graph: TfliteFile, specs: Sequence[WeightSpec]) -> int:
+    """Return what a device holds that trains, evaluates, predicts and exchanges weights in one process."""
+    used = (graph.signatures[name].subgraph for name in REQUIRED_SIGNATURES)
+    arenas = sum(peak_bytes(graph, subgraph) for subgraph in used)
+    variables = sum(spec.size * np.dtype(spec.dtype).itemsize for spec in specs)
+    return PROCESS_BYTES + sum(span.size for span in graph.buffers) + variables + int(ARENA_FACTOR * arenas)
 
 
 def _input(signature: Signature, name: str) -> TensorSpec:

@@ -141,6 +141,35 @@ def test_what_follows_the_last_token_does_not_change_a_suggestion(trainer: Train
     assert short.probabilities.tolist() != longer.probabilities.tolist()
 
 
+def test_a_corrected_step_without_offset_is_a_plain_one(model: Path, runtime: str, golden: dict[str, Any]) -> None:
+    plain, corrected = Trainer(model, runtime=runtime), Trainer(model, runtime=runtime)
+    batch = batches(golden)[1]
+    assert plain.train_step(batch, 0.5).loss == pytest.approx(corrected.train_corrected_step(batch, 0.5).loss, rel=1e-6)
+    for name, array in plain.get_weights().items():
+        np.testing.assert_allclose(corrected.get_weights()[name], array, atol=1e-6)
+
+
+def test_the_correction_is_mu_times_the_weights_plus_the_offset(trainer: Trainer, golden: dict[str, Any]) -> None:
+    padding = {**batches(golden)[0], "weight": np.zeros((4, 5), np.float32)}
+    before = trainer.get_weights()
+    offsets = {name: np.full_like(array, 0.25) for name, array in before.items()}
+    trainer.set_offset(offsets)
+    trainer.train_corrected_step(padding, 0.5, mu=0.1)
+    for name, array in trainer.get_weights().items():
+        np.testing.assert_allclose(array, before[name] - 0.5 * (0.1 * before[name] + 0.25), atol=1e-6)
+    mu = 0.3  # FedProx at the round's own weights pulls nowhere
+    now = trainer.get_weights()
+    trainer.set_offset({name: -mu * array for name, array in now.items()})
+    trainer.train_corrected_step(padding, 0.5, mu=mu)
+    for name, array in trainer.get_weights().items():
+        np.testing.assert_allclose(array, now[name], atol=1e-6)
+
+
+def test_a_wrong_offset_is_refused(trainer: Trainer) -> None:
+    with pytest.raises(InputError, match=r"'embedding': expected float32\[30, 6\], but it is missing"):
+        trainer.set_offset({})
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

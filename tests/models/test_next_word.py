@@ -30,7 +30,9 @@ def words(config: NextWord) -> tuple[str, ...]:
 
 def build(config: NextWord) -> bytes:
     module = NextWordModule(config)
-    return build_artifact(module.functions(), module.weights, module.facts("test", words(config)))
+    return build_artifact(
+        module.functions(), module.weights, module.facts("test", words(config)), offsets=module.offsets
+    )
 
 
 def test_the_full_model_has_gboards_parameters() -> None:
@@ -42,7 +44,7 @@ def test_the_full_model_has_gboards_parameters() -> None:
     [
         NextWord(vocabulary=7, embedding=1, units=1, steps=2, batch=1, seed=1),
         NextWord(vocabulary=41, embedding=8, units=3, steps=4, batch=2, seed=2),
-        NextWord(vocabulary=23, embedding=5, units=9, steps=7, batch=3, seed=4, clip_norm=0.05),
+        NextWord(vocabulary=23, embedding=5, units=9, steps=7, batch=3, seed=4, clip_norm=0.05, corrected=False),
         NextWord(vocabulary=23, embedding=5, units=9, steps=7, batch=3, seed=4, low_memory=True),
     ],
 )

@@ -93,6 +93,14 @@ def test_it_trains_through_the_trainer(data: bytes) -> None:
     assert set(sums) == {"loss_sum", "weight_sum"}
 
 
+def test_a_model_without_a_correction_says_so(data: bytes) -> None:
+    trainer = Trainer(data)
+    with pytest.raises(ModelError, match="'line' was exported without 'train_corrected'"):
+        trainer.train_corrected_step(BATCH, 0.1)
+    with pytest.raises(ModelError, match="'line' was exported without 'set_offset'"):
+        trainer.set_offset(trainer.get_weights())
+
+
 def test_an_operator_that_only_flex_has_is_named() -> None:
     line = Line()
     with pytest.raises(ModelError, match="operators that no plain runtime has: ReluGrad;"):

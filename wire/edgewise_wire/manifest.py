@@ -58,8 +58,8 @@ class Manifest:
     `weights` are in the order in which they travel; `buffers[i]` is the number of the constant buffer that holds the
     initial bytes of `weights[i]`. `steps` is 0 for a model without a time axis. `inputs` are the model's own inputs at
     training; `labels` and `weight` come with them, and `seed` says whether an int32 `seed` does too. `flops` counts
-    the matrix products of one `train` call, `peak_memory` is the expected high-water mark of a process that loads the
-    model and trains, in bytes. `vocabulary_hash` is `vocabulary_hash(vocabulary)` in hexadecimal, empty without words.
+    the matrix products of one `train` call; `peak_memory` is what a process is expected to hold that trains, evaluates
+    and predicts, in bytes. `vocabulary_hash` is `vocabulary_hash(vocabulary)` in hexadecimal, empty without words.
     `checksum` guards every byte of the file but the averaged weights; `artifact.seal` sets it.
     """
 
