@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgewise_coordinator.aggregators.base import Aggregation
 from edgewise_coordinator.machine import Phase, RoundMachine, Status
+from edgewise_coordinator.offers import Offer
 from edgewise_coordinator.state import Report
 from edgewise_coordinator.summary import RoundSummary
 from edgewise_coordinator.uploads import UploadDesk
@@ -21,7 +22,7 @@ class ActiveRound:
     machine: RoundMachine
     version: int
     graph: BlobRef
-    weights: BlobRef
+    offer: Offer
     desk: UploadDesk
     spool: Path
     total: Aggregation
@@ -50,19 +51,15 @@ class ActiveRound:
 
     def assignment(self, attempt: int, template: Assignment, now: float) -> Assignment:
         """Return what to ask of a device: the settings in `template`, this round's blobs, the time that is left."""
-        return Assignment(
+        return replace(
+            template,
             attempt=attempt,
             kind=int(self.kind),
             graph=self.graph,
-            weights=self.weights,
+            weights=self.offer.weights,
+            control=self.offer.control if template.correction else BlobRef(),
             version=self.version,
-            epochs=template.epochs,
-            learning_rate=template.learning_rate,
-            max_examples=template.max_examples,
-            seed=template.seed,
             deadline=self.time_left(now),
-            mu=template.mu,
-            encoding=template.encoding,
         )
 
     def live(self, device: str, attempt: int) -> bool:

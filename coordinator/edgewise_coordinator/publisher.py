@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgewise_coordinator.faults import FaultHook, FaultPoint, no_fault
-from edgewise_wire.blobs import chunk, chunk_count
+from edgewise_wire.blobs import Content, chunk, chunk_count
 from edgewise_wire.clock import Clock
 from edgewise_wire.messages import BlobChunk, BlobRef, BlobRequest, Body
 from edgewise_wire.topics import blob_chunk
@@ -19,10 +19,10 @@ REPEAT_AFTER = 2.0  # seconds in which a chunk that many devices miss is publish
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """A blob that is on offer: its reference and its bytes."""
+    """A blob that is on offer: its reference and its bytes, or the file that has them."""
 
     ref: BlobRef
-    data: bytes
+    data: Content
 
 
 class BlobPublisher:
@@ -50,7 +50,7 @@ class BlobPublisher:
         self._published: dict[tuple[bytes, int], float] = {}
         self.bytes_published = 0
 
-    def offer(self, ref: BlobRef, data: bytes) -> None:
+    def offer(self, ref: BlobRef, data: Content) -> None:
         """Put a blob on offer; offering it again does nothing."""
         if ref.hash in self._blobs:
             return

@@ -14,18 +14,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from edgewise_coordinator.active_round import ActiveRound
 from edgewise_coordinator.aggregators.base import Aggregator
 from edgewise_coordinator.aggregators.mean import mean
 from edgewise_coordinator.algorithms.base import Algorithm
 from edgewise_coordinator.algorithms.fedavg import fedavg
+from edgewise_coordinator.controls import Controls, forget_controls
 from edgewise_coordinator.faults import FaultHook, FaultPoint, no_fault
 from edgewise_coordinator.fleet import Fleet
 from edgewise_coordinator.inbox import Inbox
 from edgewise_coordinator.link import Link
 from edgewise_coordinator.machine import Abandon, Action, Assign, Close, Drop, Phase, RoundMachine
+from edgewise_coordinator.offers import Offer, Offers
 from edgewise_coordinator.pause import Pause
 from edgewise_coordinator.publisher import BlobPublisher
 from edgewise_coordinator.recipe import Recipe
@@ -40,11 +40,10 @@ from edgewise_coordinator.update_transforms import UpdateTransform, unchanged
 from edgewise_coordinator.uploads import UploadDesk
 from edgewise_coordinator.versions import Versions
 from edgewise_wire.artifact import Artifact
-from edgewise_wire.blobs import make_ref
 from edgewise_wire.clock import Clock, SystemClock
 from edgewise_wire.errors import InputError, TransportError, UnavailableError
 from edgewise_wire.files import make_folder
-from edgewise_wire.messages import Abort, Assignment, BlobRef, ComeBackLater, Kind, ReportAck, UploadRequest
+from edgewise_wire.messages import Abort, Assignment, ComeBackLater, Kind, ReportAck, UploadRequest
 from edgewise_wire.transport.base import Event, Transport
 from edgewise_wire.weights import Flat, flatten, parameters, to_bytes, unflatten
 
@@ -107,12 +106,12 @@ class Coordinator:
         self.publisher = BlobPublisher(settings.fleet, transport, self.clock, self.link.wrap, fault)
         self.round: ActiveRound | None = None
         self.version, self.weights, self.state = self._load_model()
-        self.graph, self._graph_data = self._graph_blob()
+        self.offers = Offers(self.publisher, artifact)
+        self.controls = Controls(self.recipe.algorithm.client, self.store)
         self.inbox = Inbox(self)
         self._selection = selection
         self._next_round_at = self.clock.now()
         self._abandoned_in_a_row = 0
-        self._offered: list[bytes] = []
         self._decided: deque[Action] = deque()
         self.link.listen()
         self._resume()
@@ -206,8 +205,7 @@ class Coordinator:
 
     def close(self) -> None:
         """Take the blobs off the broker and let go of the files."""
-        for blob_hash in self._offered:
-            self.publisher.withdraw(blob_hash)
+        self.offers.close()
         self.store.close()
 
     # The beginning of a round ---------------------------------------------------------------------------------------
@@ -232,7 +230,7 @@ class Coordinator:
     def _open_round(self, kind: Kind, round_id: int) -> ActiveRound:
         spool = make_folder(self.directory / "spool" / f"{round_id:06}")
         bytes_down_before = self.bytes_down
-        weights = self._offer_blobs()
+        offer = self._offer()
         machine = RoundMachine(
             round_id,
             kind,
@@ -254,8 +252,8 @@ class Coordinator:
         return ActiveRound(
             machine=machine,
             version=self.version,
-            graph=self.graph,
-            weights=weights,
+            graph=self.offers.graph,
+            offer=offer,
             desk=desk,
             spool=spool,
             total=self.recipe.start(self.parameters if kind is Kind.TRAIN else 0),
@@ -269,17 +267,9 @@ class Coordinator:
             return self.settings.cohort
         return replace(self.settings.cohort, min_reports=1, report_timeout=self.settings.evaluation_timeout)
 
-    def _offer_blobs(self) -> BlobRef:
-        data = to_bytes(self.weights)
-        ref = make_ref(data)
-        wanted = [self.graph.hash, ref.hash]
-        for blob_hash in self._offered:
-            if blob_hash not in wanted:
-                self.publisher.withdraw(blob_hash)
-        self._offered = wanted
-        self.publisher.offer(self.graph, self._graph_data)
-        self.publisher.offer(ref, data)
-        return ref
+    def _offer(self) -> Offer:
+        self.offers.keep([self.version])
+        return self.offers.put(self.version, to_bytes(self.weights), self.controls.blob(self.state))
 
     @property
     def bytes_down(self) -> int:
@@ -331,6 +321,8 @@ class Coordinator:
             seed=self.settings.seed,
             encoding=ENCODING,
         )
+        if current.kind is Kind.TRAIN:
+            template = self.controls.add_to(template, device)
         self.link.send(device, current.assignment(attempt, template, self.clock.now()), current.round_id)
 
     def _drop(self, current: ActiveRound, action: Drop) -> None:
@@ -379,6 +371,7 @@ class Coordinator:
         self.store.end_round(current.round_id, machine.phase, machine.reason, now, summary.as_dict(), row, measured)
         if made is not None:
             self.version, self.weights, self.state = made.row.version, made.weights, made.state
+            self.controls.counted(current.round_id, current.machine.participants.values())
         self.fault(FaultPoint.AFTER_COMMIT)
         self._after(current, summary)
 
@@ -481,12 +474,10 @@ class Coordinator:
             state = self.recipe.algorithm.init(weights)
             return self.versions.add_first(weights, state, self.clock.wall()), weights, state
         weights, state = self.versions.load(version)
-        return version, weights, self.recipe.state_of(weights, state)
-
-    def _graph_blob(self) -> tuple[BlobRef, bytes]:
-        """Return the graph without its weights, whose hash is the artifact's `graph_hash`; rounds carry the weights."""
-        data = self.artifact.with_weights({name: np.zeros_like(w) for name, w in self.artifact.weights().items()})
-        return make_ref(data), data
+        going_on = self.recipe.state_of(weights, state)
+        if going_on is not state:
+            forget_controls(self.store)
+        return version, weights, going_on
 
     def _until_due(self) -> float:
         now = self.clock.now()

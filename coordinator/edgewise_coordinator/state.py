@@ -191,6 +191,19 @@ class StateStore:
         """Return the number of the last training round that each device was selected for."""
         return dict(self._db.execute("SELECT device, last_round FROM devices"))
 
+    def last_round(self) -> int:
+        """Return the number of the newest round, 0 before the first."""
+        return int(self._db.execute("SELECT coalesce(max(round_id), 0) FROM rounds").fetchone()[0])
+
+    def counted_rounds(self, since: int = 0) -> dict[str, int]:
+        """Return each device's last round after `since` whose report became part of a version."""
+        rows = self._db.execute(
+            "SELECT device, max(round_id) FROM reports JOIN rounds USING (round_id) "
+            "WHERE kind = ? AND phase = ? AND round_id > ? GROUP BY device",
+            (int(Kind.TRAIN), Phase.COMMITTED.value, since),
+        )
+        return dict(rows)
+
     def summaries(self, kind: Kind) -> list[dict[str, Any]]:
         """Return what was recorded at the end of each round of this kind, in order."""
         rows = self._db.execute(

@@ -32,13 +32,17 @@ class Versions:
 
     def save(self, version: int, weights: Flat, state: State) -> str:
         """Write a version's files durably and return the weights' file name; the caller records the row."""
-        name = f"{version:06}.weights"
+        path = self.path(version)
         archive = io.BytesIO()
         np.savez(archive, **state)
         write_durably(self._directory / f"{version:06}.state.npz", archive.getbuffer())
         self._fault(FaultPoint.AFTER_STATE_FILE)
-        write_durably(self._directory / name, to_bytes(weights))
-        return name
+        write_durably(path, to_bytes(weights))
+        return path.name
+
+    def path(self, version: int) -> Path:
+        """Return the file with a version's weights: float32[parameters], little-endian, as they travel."""
+        return self._directory / f"{version:06}.weights"
 
     def load(self, version: int) -> tuple[Flat, State]:
         """Return a version's weights and the algorithm's state.
@@ -46,7 +50,7 @@ class Versions:
         Raises:
             InputError: if its files are not there or have another size than the model.
         """
-        path = self._directory / f"{version:06}.weights"
+        path = self.path(version)
         try:
             weights = from_bytes(path.read_bytes(), self._parameters)
             with np.load(self._directory / f"{version:06}.state.npz", allow_pickle=False) as archive:

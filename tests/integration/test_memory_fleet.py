@@ -100,9 +100,9 @@ def test_the_model_learns_and_the_trained_file_carries_the_weights(finished: Mem
 
 
 def test_the_graph_is_fetched_once_and_the_weights_each_round(finished: MemoryFleet) -> None:
-    assert finished.coordinator.graph.hash == finished.coordinator.artifact.graph_hash
+    assert finished.coordinator.offers.graph.hash == finished.coordinator.artifact.graph_hash
     published = [e for e in spied(finished) if type(e.body).__name__ == "BlobChunk"]
-    graph = [e for e in published if e.body.hash == finished.coordinator.graph.hash]
+    graph = [e for e in published if e.body.hash == finished.coordinator.offers.graph.hash]
     assert len({e.body.index for e in graph}) == len(graph)
 
 
