@@ -1,0 +1,34 @@
+"""What an encoding can be combined with; what it cannot is refused with a sentence before a round begins."""
+
+from __future__ import annotations
+
+from edgewise_wire.errors import ConfigError
+from edgewise_wire.transforms.base import Codec
+
+
+def check_composition(codec: Codec, *, robust: str = "", masked: bool = False) -> None:
+    """Check that updates so encoded can be aggregated as a round means to.
+
+    Args:
+        codec: how devices encode.
+        robust: the name of an aggregator that picks or orders updates instead of summing them (median, Krum), else "".
+        masked: whether the coordinator sees only a sum of masked updates (secure aggregation).
+
+    Raises:
+        ConfigError: saying what does not go together, why, and what would.
+
+    Example:
+        >>> from edgewise_wire.transforms.registry import get
+        >>> check_composition(get("eden-2"), robust="median")
+    """
+    if masked and not codec.linear:
+        raise ConfigError(
+            f"encoding {codec.name} does not go with secure aggregation: masks cancel only in a sum of numbers that "
+            f"are decoded alike, and each device's {codec.name} is decoded in its own way; use float32 (or clip-NORM)"
+        )
+    if robust and codec.stateful:
+        raise ConfigError(
+            f"encoding {codec.name} does not go with {robust}: each device sends other coordinates and zero elsewhere, "
+            f"so {robust} would take most coordinates for zero, and what a device has sent would be lost with it; use "
+            f"a quantiser (eden-2), or the mean"
+        )
