@@ -475,7 +475,7 @@ class Coordinator:
             return self.versions.add_first(weights, state, self.clock.wall()), weights, state
         weights, state = self.versions.load(version)
         going_on = self.recipe.state_of(weights, state)
-        if going_on is not state:
+        if going_on is not state and self.recipe.algorithm.client.control:
             forget_controls(self.store)
         return version, weights, going_on
 
