@@ -7,6 +7,7 @@ constants to 16 bytes (`force_align: 16`), which kernels rely on.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,6 +41,12 @@ class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
             schema.BufferAddData(builder, vector)
         end: int = schema.BufferEnd(builder)
         return end
+
+
+def _fingerprint(data: bytes) -> tuple[int, bytes]:
+    """Return what a constant's bytes have in common with those of its transposes."""
+    words = np.frombuffer(data, np.uint32) if len(data) % 4 == 0 else np.frombuffer(data, np.uint8)
+    return len(data), hashlib.sha256(np.sort(words).tobytes()).digest()
 
 
 def _aligned_vector(builder: Any, data: Array) -> int:
@@ -98,6 +105,14 @@ class Container:
             if self._code(operator) == _ASSIGN and operator.inputs[1] == tensor and operator.inputs[0] in handles:
                 return handles[operator.inputs[0]]
         raise ModelError(f"signature {signature!r}: the input {name!r} is not assigned to a variable")
+
+    def holding(self, arrays: Sequence[Array]) -> list[int]:
+        """Return the numbers of the buffers that hold one of these arrays, in whatever order of its axes."""
+        wanted = {_fingerprint(np.asarray(array).tobytes()) for array in arrays}
+        if not wanted:
+            return []
+        found = ((number, buffer.data) for number, buffer in enumerate(self.model.buffers))
+        return [n for n, data in found if data is not None and _fingerprint(bytes(data)) in wanted]
 
     def initialize_apart(self, variables: Sequence[str], signatures: Sequence[str]) -> None:
         """Let variables be set to zero only by the signatures that use them, on the first call of one.

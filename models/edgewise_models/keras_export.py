@@ -133,7 +133,14 @@ def build_trainable(plan: Plan, *, name: str | None = None, task: str = "keras")
         metrics=tuple(metric.name for metric in plan.metrics),
         seed=plan.random,
     )
-    data = build_artifact(functions, plan.weights, facts, offsets=plan.offset_weights, allow_flex=allow_flex)
+    data = build_artifact(
+        functions,
+        plan.weights,
+        facts,
+        offsets=plan.offset_weights,
+        frozen=[variable.numpy() for variable in plan.frozen],
+        allow_flex=allow_flex,
+    )
     return data, tuple(flex)
 
 

@@ -84,31 +84,35 @@ class _Reference:
         variables = list(self.plan.trainable.values())
         with tf.GradientTape() as tape:
             inputs = [tensors[spec.name] for spec in self.plan.objective_specs]
-            loss = self._mean(*self.plan.objective_call(*inputs), tensors["weight"])
+            values, penalty = self.plan.objective_call(*inputs)
+            loss = _mean(values, tensors["weight"]) + penalty
         return loss, [tf.convert_to_tensor(g) for g in tape.gradient(loss, variables)]
 
     def _played(self, tensors: Mapping[str, Any], seed: Any) -> Any:
         with tf.GradientTape() as tape:
             player = self.plan.player(seed)
             inputs = [tensors[spec.name] for spec in self.plan.objective_specs]
-            values = [player.value_of(v) for v in self.plan.trainable.values()]
-            loss = self._mean(*self.plan.objective.play(player, inputs), tensors["weight"])
-        gradients = tape.gradient(loss, values)
+            weights = [player.value_of(v) for v in self.plan.trainable.values()]
+            values, penalty = self.plan.objective.play(player, inputs)
+            loss = _mean(values, tensors["weight"]) + penalty
+        gradients = tape.gradient(loss, weights)
         for ref in player.assigned.values():
             ref.variable.assign(player.value_of(ref.variable))
         return loss, [tf.convert_to_tensor(g) for g in gradients]
 
-    def _mean(self, values: Any, penalty: Any, weight: Any) -> Any:
-        spread = spread_weight(weight, tuple(values.shape))
-        return tf.math.divide_no_nan(tf.reduce_sum(values * spread), tf.reduce_sum(weight)) + penalty
+
+def _mean(values: Any, weight: Any) -> Any:
+    """Return the weighted mean of the loss's values."""
+    spread = spread_weight(weight, tuple(values.shape))
+    return tf.math.divide_no_nan(tf.reduce_sum(values * spread), tf.reduce_sum(weight))
 
 
 def random_batches(plan: Plan, count: int, seed: int) -> list[Batch]:
     """Return batches of random inputs and of labels that suit the loss; some weights are 0."""
     rng = np.random.default_rng([seed, 7])
-    batches = []
+    batches: list[Batch] = []
     for _ in range(count):
-        batch = {spec.name: _random(rng, spec, plan.source.integers) for spec in plan.specs}
+        batch: dict[str, Array] = {spec.name: _random(rng, spec, plan.source.integers) for spec in plan.specs}
         batch["labels"] = random_labels(rng, plan)
         weight = rng.uniform(0.5, 1.0, plan.weight.shape).astype(np.float32)
         if weight.size > 2:
@@ -134,7 +138,8 @@ def random_labels(rng: np.random.Generator, plan: Plan) -> Array:
     if "categorical" in name or "kl" in name:
         classes = rng.integers(0, shape[-1], shape[:-1])
         return np.asarray(np.eye(shape[-1], dtype=np.float32)[classes])
-    return rng.uniform(0.0, 1.0, shape).astype(np.float32)
+    drawn: Array = rng.uniform(0.0, 1.0, shape).astype(np.float32)
+    return drawn
 
 
 def _random(rng: np.random.Generator, spec: Any, integers: int) -> Array:
@@ -143,7 +148,8 @@ def _random(rng: np.random.Generator, spec: Any, integers: int) -> Array:
         return rng.normal(size=shape).astype(np.float32)
     if spec.dtype == tf.bool:
         return rng.integers(0, 2, shape).astype(np.bool_)
-    return rng.integers(0, integers, shape).astype(tf.as_dtype(spec.dtype).as_numpy_dtype)
+    drawn: Array = rng.integers(0, integers, shape).astype(tf.as_dtype(spec.dtype).as_numpy_dtype)
+    return drawn
 
 
 def _sure(name: str, gradients: Sequence[Mapping[str, Array]]) -> Array:
@@ -153,7 +159,8 @@ def _sure(name: str, gradients: Sequence[Mapping[str, Array]]) -> Array:
     largest = [max(float(np.abs(g).max()) for g in step.values()) for step in gradients]
     clear = np.all([np.abs(step[name]) > SURE * most for step, most in zip(gradients, largest, strict=True)], axis=0)
     idle = np.all([step[name] == 0 for step in gradients], axis=0)
-    return (clear | idle).astype(np.uint8)
+    sure: Array = (clear | idle).astype(np.uint8)
+    return sure
 
 
 def _values(variables: Mapping[str, Any]) -> Weights:

@@ -5,7 +5,7 @@ Tests and `scripts/test-export-matrix` run it; the table in the documentation is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -17,6 +17,17 @@ from edgewise_models.tensorflow import tf
 BATCH = 3
 
 Build: TypeAlias = Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A loss or an optimizer on one small model."""
+
+    name: str
+    build: Build
+    loss: Any
+    optimizer: Any = "sgd"
+    metrics: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +275,17 @@ def _several() -> Any:
     return keras.Model([left, right], layers.Dense(3)(layers.Concatenate()(merged)))
 
 
+@_case("model", "activations right after products")
+def _without_bias() -> Any:
+    inputs = keras.Input((6, 4), name="x")
+    value = layers.Dense(5, "relu", use_bias=False)(inputs)
+    value = layers.Conv1D(4, 2, activation="relu6", use_bias=False)(value)
+    value = layers.Dense(5, "leaky_relu", use_bias=False)(layers.Flatten()(value))
+    value = layers.Dense(5, "tanh", use_bias=False)(layers.Dense(6, "relu", use_bias=False)(value))
+    value = layers.Lambda(lambda v: ops.clip(v, -1.0, 1.0))(layers.Dense(4, use_bias=False)(value))
+    return keras.Model(inputs, layers.Dense(3, use_bias=False)(value))
+
+
 @_case("model", "frozen layer")
 def _frozen() -> Any:
     return _series(lambda: layers.Dense(4, trainable=False))()
@@ -283,3 +305,106 @@ def _mobile() -> Any:
     value = layers.ReLU(6.0)(layers.BatchNormalization()(layers.DepthwiseConv2D(3, padding="same")(value)))
     value = layers.Add()([inputs, layers.BatchNormalization()(layers.Conv2D(4, 1, use_bias=False)(value))])
     return keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(value)))
+
+
+def combined(cases: Sequence[Case]) -> Any:
+    """Return one model with every case as a branch: the outputs are added up. One conversion proves them all."""
+    inputs: dict[Any, Any] = {}
+    outputs = []
+    for case in cases:
+        model = case.build()
+        given = []
+        for number, spec in enumerate(model.inputs):
+            key = (tuple(spec.shape[1:]), spec.dtype, number)
+            if key not in inputs:
+                inputs[key] = keras.Input(key[0], dtype=spec.dtype, name=f"x{len(inputs)}")
+            given.append(inputs[key])
+        outputs.append(model(given if len(given) > 1 else given[0]))
+    return keras.Model(list(inputs.values()), layers.Add()(outputs) if len(outputs) > 1 else outputs[0])
+
+
+def groups(size: int = 24) -> list[tuple[str, list[Case]]]:
+    """Return the cases in groups for `combined`, by family."""
+    found = []
+    for family in dict.fromkeys(case.family for case in CASES):
+        cases = [case for case in CASES if case.family == family]
+        for start in range(0, len(cases), size):
+            found.append((f"{family} {start // size + 1}", cases[start : start + size]))
+    return found
+
+
+def _small(units: int, activation: str | None = None) -> Build:
+    def build() -> Any:
+        inputs = keras.Input((5,), name="x")
+        value = layers.Dense(6, activation="tanh", name="hidden")(inputs)
+        return keras.Model(inputs, layers.Dense(units, activation=activation, name="head")(value), name="small")
+
+    return build
+
+
+def _tagger() -> Any:
+    inputs = keras.Input((4, 5), name="x")
+    return keras.Model(inputs, layers.Dense(7, name="head")(inputs), name="tagger")
+
+
+_L = keras.losses
+LOSSES = (
+    Training(
+        "sparse cross-entropy", _small(3), _L.SparseCategoricalCrossentropy(from_logits=True), "sgd", ("accuracy",)
+    ),
+    Training("sparse cross-entropy of softmax", _small(3, "softmax"), "sparse_categorical_crossentropy"),
+    Training(
+        "sparse cross-entropy, weight per position",
+        lambda: _tagger(),
+        _L.SparseCategoricalCrossentropy(from_logits=True),
+        "sgd",
+        ("accuracy", "top3"),
+    ),
+    Training("cross-entropy", _small(3), _L.CategoricalCrossentropy(from_logits=True), "sgd", ("accuracy", "top2")),
+    Training(
+        "cross-entropy of softmax, label smoothing 0.1",
+        _small(3, "softmax"),
+        _L.CategoricalCrossentropy(label_smoothing=0.1),
+    ),
+    Training("binary cross-entropy", _small(1), _L.BinaryCrossentropy(from_logits=True)),
+    Training("binary cross-entropy of sigmoid", _small(1, "sigmoid"), "binary_crossentropy", "sgd", ("accuracy",)),
+    Training("binary, focal", _small(2, "sigmoid"), _L.BinaryFocalCrossentropy()),
+    Training("mean squared error", _small(2), "mse", "sgd", ("mae",)),
+    Training("mean absolute error", _small(2), "mae"),
+    Training("Huber", _small(2), _L.Huber(delta=0.5)),
+    Training("log cosh", _small(2), "log_cosh"),
+    Training("Kullback-Leibler", _small(3, "softmax"), "kl_divergence"),
+    Training("Poisson", _small(2, "softplus"), "poisson"),
+    Training("hinge", _small(2), "hinge"),
+    Training("cosine similarity", _small(3), "cosine_similarity"),
+    Training("a function", _small(2), lambda labels, found: ops.mean(ops.abs(labels - found) ** 1.5, axis=-1)),
+)
+"""Every loss that is promised, on one small model with SGD."""
+
+_O = keras.optimizers
+_CE = _L.SparseCategoricalCrossentropy(from_logits=True)
+OPTIMIZERS = tuple(
+    Training(name, _small(3), _CE, optimizer)
+    for name, optimizer in {
+        "SGD": _O.SGD(),
+        "SGD, momentum": _O.SGD(momentum=0.9),
+        "SGD, Nesterov": _O.SGD(momentum=0.9, nesterov=True),
+        "SGD, weight decay": _O.SGD(weight_decay=0.01),
+        "SGD, clipnorm": _O.SGD(clipnorm=0.1),
+        "SGD, global clipnorm": _O.SGD(global_clipnorm=0.1),
+        "SGD, clipvalue": _O.SGD(clipvalue=0.05),
+        "Adam": _O.Adam(),
+        "Adam, AMSGrad": _O.Adam(amsgrad=True),
+        "AdamW": _O.AdamW(weight_decay=0.01),
+        "Adam, global clipnorm": _O.Adam(global_clipnorm=0.1),
+        "Adagrad": _O.Adagrad(),
+        "RMSprop": _O.RMSprop(),
+        "RMSprop, centered, momentum": _O.RMSprop(centered=True, momentum=0.5),
+        "Adadelta": _O.Adadelta(),
+        "Adamax": _O.Adamax(),
+        "Nadam": _O.Nadam(),
+        "Lion": _O.Lion(),
+        "Ftrl": _O.Ftrl(),
+    }.items()
+)
+"""Every optimizer that is promised, on one small model."""

@@ -114,6 +114,11 @@ class Plan:
         ]
 
     @property
+    def frozen(self) -> list[Any]:
+        """The variables that no update changes: constants of the file."""
+        return [v for name, v in self.source.state.items() if name not in self.state]
+
+    @property
     def offset_weights(self) -> list[Weight]:
         """The offsets of `train_corrected`, each under the name of its weight."""
         return [Weight(name, v) for name, v in self.offsets.items()]

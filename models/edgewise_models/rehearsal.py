@@ -1,7 +1,7 @@
 """A rehearsal: what TensorFlow made of a few steps, kept as arrays, and the check that a runtime makes the same of it.
 
 Free of TensorFlow, so that a runtime which needs another environment can be asked there:
-`python -m edgewise_models.rehearsal model.tflite rehearsal.npz`.
+`python -m edgewise_models.rehearsal model.tflite rehearsal.npz [...]`.
 """
 
 from __future__ import annotations
@@ -67,9 +67,11 @@ class Rehearsal:
                 arrays = {name: file[name] for name in file.files}
             count = len(arrays["losses"])
             return cls(
-                tuple(_group(arrays, f"batch/{i}") for i in range(count)),
-                float(arrays["learning_rate"]),
-                *(_group(arrays, name) for name in ("before", "after", "sure")),
+                batches=tuple(_group(arrays, f"batch/{i}") for i in range(count)),
+                learning_rate=float(arrays["learning_rate"]),
+                before=_group(arrays, "before"),
+                after=_group(arrays, "after"),
+                sure=_group(arrays, "sure"),
                 losses=tuple(arrays["losses"].tolist()),
                 sums=tuple({k: float(v) for k, v in _group(arrays, f"sums/{i}").items()} for i in range(count)),
                 infer_inputs=_group(arrays, "infer_inputs"),
@@ -184,15 +186,17 @@ def _group(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a rehearsal with the runtime of this environment; print the differences as one line."""
-    model, rehearsal = (Path(argument).read_bytes() for argument in arguments[:2])
-    try:
-        found = rehearse(model, Rehearsal.from_bytes(rehearsal))
-    except EdgewiseError as error:
-        print(error, file=sys.stderr)
-        return error.exit_status
-    print(f"{found.runtime}\t{found.steps}\t{found.loss:.3g}\t{found.weight:.3g}\t{found.change:.3g}")
-    return 0
+    """Run rehearsals (pairs of model and rehearsal) with the runtime of this environment; print a line each."""
+    status = 0
+    for model, rehearsal in zip(arguments[::2], arguments[1::2], strict=True):
+        try:
+            found = rehearse(model, Rehearsal.from_bytes(Path(rehearsal).read_bytes()))
+        except EdgewiseError as error:
+            print(f"{model}: {error}", file=sys.stderr)
+            status = error.exit_status
+        else:
+            print(f"{found.runtime}\t{found.steps}\t{found.loss:.3g}\t{found.weight:.3g}\t{found.change:.3g}")
+    return status
 
 
 if __name__ == "__main__":

@@ -101,12 +101,14 @@ def build_artifact(
     facts: Facts,
     *,
     offsets: Sequence[Weight] = (),
+    frozen: Sequence[Array] = (),
     allow_flex: bool = False,
 ) -> bytes:
     """Return the bytes of a model file that is complete but not proved. Raises as `write_artifact` does.
 
     `offsets` are variables of `train_corrected`, each under the name of its weight: `set_offset` is added for them.
     They begin as zeros, made only when a signature that uses them is called: who never does pays nothing for them.
+    `frozen` are weights that do not train: constants of the graph that may be large.
     """
     _check_variables(functions, weights, offsets)
     further = {**_weight_functions(weights), **_offset_functions(offsets)}
@@ -118,7 +120,7 @@ def build_artifact(
     container.drop_unused()
     graph = parse(container.pack())
     refuse_custom(graph, allow_flex=allow_flex)
-    refuse_stray(graph, buffers)
+    refuse_stray(graph, [*buffers, *container.holding(frozen)])
     manifest = _manifest(container, graph, [weight.spec for weight in weights], buffers, facts)
     container.add_metadata(ENTRY, manifest.to_json())
     return seal(container.pack())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from edgewise_wire.errors import ModelError
@@ -19,12 +20,15 @@ class LoweringError(ModelError):
         super().__init__(path, operator, why, way_out)
 
     def locate(self, layers: Sequence[str]) -> LoweringError:
-        """Find the innermost of the model's layer names on the operator's path; return self."""
-        parts = self.path.split("/")
-        for part in reversed(parts):
-            if part in layers:
-                self.layer = part
-                break
+        """Find the innermost of the model's layer names on the operator's path; return self.
+
+        Keras numbers the scopes of a second call: `dense_1` then writes under `dense_1_1`, and `dense` under `dense_1`.
+        """
+        for part in reversed(self.path.split("/")):
+            for name in (re.sub(r"_\d+$", "", part), part):
+                if name in layers:
+                    self.layer = name
+                    return self
         return self
 
     def __str__(self) -> str:

@@ -40,6 +40,23 @@ def as_mask(condition: Value) -> Value:
     return tf.cast(condition, tf.float32)
 
 
+def is_product(value: Value) -> bool:
+    """Whether the value is a BATCH_MATMUL's output, perhaps reshaped."""
+    op = getattr(value, "op", None)
+    while op is not None and op.type in ("Reshape", "Identity"):
+        op = op.inputs[0].op
+    return op is not None and op.type == "BatchMatMulV2"
+
+
+def unfused(value: Value) -> Value:
+    """Return the value so that no bound after it is fused into the product that made it.
+
+    The converter (2.21) fuses RELU, RELU6 and clipping to [−1, 1] or [0, 1] into BATCH_MATMUL, which has no fused
+    activation: the activation is lost, silently. LEAKY_RELU with slope 1 is the identity and stands in the way.
+    """
+    return tf.nn.leaky_relu(value, 1.0) if is_product(value) else value
+
+
 def dilate(value: Value, axis: int, stride: int) -> Value:
     """Put `stride - 1` zeros after every element along `axis`."""
     if stride == 1:

@@ -6,11 +6,20 @@ import math
 
 from edgewise_models.lowering.call import Call
 from edgewise_models.lowering.registry import backward, forward
-from edgewise_models.lowering.rules._sums import as_mask
+from edgewise_models.lowering.rules._sums import as_mask, is_product
 from edgewise_models.lowering.values import Value
 from edgewise_models.tensorflow import tf
 
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # Klambauer et al. 2017, eq. 14
+
+
+@forward("Relu", "Relu6")
+def relu(call: Call) -> Value:
+    """max(x, 0), bounded by 6. Right after a product, LEAKY_RELU with slope 0 says the same: see `unfused`."""
+    if not is_product(call.x):
+        return tf.nn.relu(call.x) if call.type == "Relu" else tf.nn.relu6(call.x)
+    y = tf.nn.leaky_relu(call.x, 0.0)
+    return y if call.type == "Relu" else tf.minimum(y, 6.0)
 
 
 @backward("Relu")

@@ -9,7 +9,7 @@ import numpy as np
 from edgewise_models.lowering.call import Call
 from edgewise_models.lowering.player import body_of
 from edgewise_models.lowering.registry import NEVER_FOLDED, composed
-from edgewise_models.lowering.values import TensorList, Value, VariableRef, dtype_of, is_known
+from edgewise_models.lowering.values import TensorList, Value, VariableRef, dtype_of, is_known, shape_of
 from edgewise_models.tensorflow import tf
 
 LONGEST_LOOP = 2048
@@ -44,10 +44,22 @@ def unroll(call: Call) -> list[Value]:
 
 @composed("If", "StatelessIf")
 def choose(call: Call) -> list[Value]:
-    """Play the branch that is known to be taken."""
-    if not is_known(call.x):
-        raise call.refuse("the branch depends on the data", "compute both and choose with tf.where")
-    return _play(call, body_of(call, "then_branch" if bool(call.x) else "else_branch"), call.inputs[1:])
+    """Play the branch that is known to be taken; both, and choose between their values, if the data decides."""
+    if is_known(call.x):
+        return _play(call, body_of(call, "then_branch" if bool(call.x) else "else_branch"), call.inputs[1:])
+    if call.shape():
+        raise call.refuse("a condition that is no scalar", "use tf.reduce_any or tf.where")
+    before = dict(call.player.variables)
+    pairs = zip(*(_play(call, body_of(call, f"{b}_branch"), call.inputs[1:]) for b in ("then", "else")), strict=True)
+    if call.player.variables != before:
+        raise call.refuse("a branch that assigns a variable", "assign outside tf.cond")
+    return [_either(call, taken, other) for taken, other in pairs]
+
+
+def _either(call: Call, taken: Value, other: Value) -> Value:
+    if isinstance(taken, TensorList) or shape_of(taken) != shape_of(other):
+        raise call.refuse("branches whose values differ in shape", "compute both and choose with tf.where")
+    return taken if taken is other else call.player.emit("SelectV2", [call.x, taken, other], call.name)[0]
 
 
 @composed("Case", "StatelessCase")

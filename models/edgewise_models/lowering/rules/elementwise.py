@@ -9,7 +9,7 @@ import numpy as np
 
 from edgewise_models.lowering.call import Call
 from edgewise_models.lowering.registry import backward, composed, forward
-from edgewise_models.lowering.rules._sums import as_mask, unbroadcast
+from edgewise_models.lowering.rules._sums import as_mask, unbroadcast, unfused
 from edgewise_models.lowering.values import BitsOf, Value, is_known
 from edgewise_models.tensorflow import tf
 
@@ -257,7 +257,18 @@ def select(call: Call) -> Value:
 def clip(call: Call) -> Value:
     """min(max(x, low), high)."""
     x, low, high = call.inputs
-    return tf.minimum(tf.maximum(x, low), high)
+    return tf.minimum(tf.maximum(unfused(x), low), high)
+
+
+@forward("Maximum", "Minimum")
+def bound(call: Call) -> Value:
+    """The operator; a constant bound is kept from being fused into a product."""
+    x, y = call.inputs
+    if is_known(y):
+        x = unfused(x)
+    elif is_known(x):
+        y = unfused(y)
+    return tf.maximum(x, y) if call.type == "Maximum" else tf.minimum(x, y)
 
 
 @backward("ClipByValue")
