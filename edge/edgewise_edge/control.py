@@ -23,13 +23,14 @@ from edgewise_wire.files import write_durably
 from edgewise_wire.weights import WIRE_DTYPE, Flat
 
 FOLDER = "controls"
+RESIDUALS = "residuals"
 
 
 class Controls:
-    """The variates of one graph, by round."""
+    """The variates of one graph, by round; or, in another folder, what else is in force once its round has counted."""
 
-    def __init__(self, home: Home, graph_hash: bytes) -> None:
-        self._folder = home.path / FOLDER / graph_hash.hex()[:32]
+    def __init__(self, home: Home, graph_hash: bytes, folder: str = FOLDER) -> None:
+        self._folder = home.path / folder / graph_hash.hex()[:32]
 
     def load(self, round_number: int, parameters: int) -> Flat | None:
         """Return cᵢ after a round (read-only, mapped and not copied); `None`, meaning zeros, if there is none.
@@ -62,6 +63,7 @@ class Controls:
 
 
 def forget_controls(home: Home) -> None:
-    """Remove every control variate of a device: it starts from zero again."""
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(home.path / FOLDER)
+    """Remove every control variate and every residual of a device: it starts from zero again."""
+    for folder in (FOLDER, RESIDUALS):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(home.path / folder)

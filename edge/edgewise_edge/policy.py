@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from edgewise_edge.correction import CORRECTIONS
+from edgewise_edge.encoding import unknown
 from edgewise_wire.errors import ConfigError
 from edgewise_wire.messages import Assignment, Kind
-
-ENCODINGS = ("", "float32")
-"""The encodings of an update that this device can make; the empty name means float32."""
 
 MEGABYTE = 1_000_000
 
@@ -80,8 +78,8 @@ class Policy:
 def _malformed(asked: Assignment) -> str | None:
     if asked.kind not in tuple(Kind):
         return f"assignment kind {asked.kind} is not known to this version"
-    if asked.encoding not in ENCODINGS:
-        return f"updates encoded as {asked.encoding!r} are not known to this version"
+    if why := unknown(asked):
+        return why
     if asked.kind == Kind.EVALUATE:
         return None
     if not (math.isfinite(asked.mu) and asked.mu >= 0):

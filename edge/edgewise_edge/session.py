@@ -2,7 +2,7 @@
 
     session/assignment   the assignment as it came: an encoded `Envelope`; there from acceptance to the session's end
     session/notes.json   when it was received (seconds since the epoch), how often training began
-    session/update       the finished update, float32 little-endian
+    session/update       the finished update, encoded as it will be sent
     session/report       the encoded `UploadRequest` or `EvaluationReport`; written last, so it vouches for the update
 
 The law: a report is announced only after it and its update are on disk and synced, and from then on the device says
@@ -16,14 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
-
 from edgewise_edge.home import read_json, write_json
 from edgewise_wire.codec import decode, encode
 from edgewise_wire.errors import ProtocolError
 from edgewise_wire.files import sync_directory, write_durably
 from edgewise_wire.messages import Assignment, Envelope, EvaluationReport, UploadRequest
-from edgewise_wire.weights import WIRE_DTYPE, Flat
 
 Report: TypeAlias = "UploadRequest | EvaluationReport"
 
@@ -89,9 +86,9 @@ class SessionFolder:
         write_json(self._notes, {"received": work.received, "begun": 0})
         write_durably(self._assignment, work.to_bytes())
 
-    def save_update(self, update: Flat) -> None:
+    def save_update(self, data: bytes) -> None:
         """Keep a finished update."""
-        write_durably(self.update, update.astype(WIRE_DTYPE, copy=False).view(np.uint8).data)
+        write_durably(self.update, data)
 
     def save_report(self, work: Work, report: Report) -> None:
         """Keep a finished report; its update must be there already."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from edgewise_edge.control import Controls
 from edgewise_edge.correction import Correction
 from edgewise_edge.download import Download
+from edgewise_edge.encoding import encode_update, update_bytes
 from edgewise_edge.home import Home
 from edgewise_edge.host import Host
 from edgewise_edge.link import Heard, Link, sentence
@@ -31,7 +32,6 @@ from edgewise_wire.messages import (
     Assignment,
     Decline,
     DeviceState,
-    Kind,
     UploadRequest,
 )
 
@@ -103,8 +103,7 @@ class Worker:
         except EdgewiseError as error:
             return self._discreet(error)
         traffic = 0 if self._blobs.has(asked.graph.hash) else asked.graph.size
-        traffic += asked.weights.size * (1 if asked.kind == Kind.EVALUATE else 2)
-        traffic += asked.control.size * 2 if asked.correction else 0
+        traffic += asked.weights.size + (asked.control.size if asked.correction else 0) + update_bytes(asked)
         return self._host.obstacle() or self._policy.refusal(asked, held=held, traffic=traffic)
 
     def accept(self, work: Work) -> None:
@@ -246,7 +245,7 @@ class Worker:
         """Put the result on disk, the update before the report that vouches for it."""
         result = phase.take_result()
         if isinstance(result, LocalUpdate):
-            self._session.save_update(result.update)
+            self._session.save_update(encode_update(self._home, work, self._link.identity.device, result.update))
             if result.control is not None:
                 controls = Controls(self._home, work.asked.graph.hash)
                 controls.save(work.round, result.control, work.asked.control_round)

@@ -1,0 +1,53 @@
+"""How a device's update becomes the bytes that it sends: in the encoding that the assignment names.
+
+    residuals/{graph}/{round}    what this device has not said up to its report in that round (error feedback)
+
+Like a control variate, a residual is in force if the coordinator names its round: of a report that was lost, or whose
+round was abandoned, nothing was learned, and nothing may be crossed off.
+"""
+
+from __future__ import annotations
+
+from edgewise_edge.control import RESIDUALS, Controls
+from edgewise_edge.home import Home
+from edgewise_edge.session import Work
+from edgewise_wire.errors import ConfigError
+from edgewise_wire.messages import Assignment, Kind
+from edgewise_wire.transforms import Key, get
+from edgewise_wire.weights import WIRE_DTYPE, Flat
+
+
+def unknown(asked: Assignment) -> str | None:
+    """Return why this device cannot encode as it is asked, or `None` if it can."""
+    try:
+        get(asked.encoding)
+    except ConfigError:
+        return f"updates encoded as {asked.encoding!r} are not known to this version"
+    return None
+
+
+def update_bytes(asked: Assignment) -> int:
+    """Return how many bytes an assignment's update will have; 0 for an encoding that is not known."""
+    if asked.kind == Kind.EVALUATE or unknown(asked):
+        return 0
+    numbers = (asked.weights.size + (asked.control.size if asked.correction else 0)) // WIRE_DTYPE.itemsize
+    return get(asked.encoding).size(max(1, numbers))
+
+
+def encode_update(home: Home, work: Work, device: str, update: Flat) -> bytes:
+    """Return an update's bytes; what they leave unsaid is kept on disk for a later round.
+
+    Law: a function of (seed, round, device), the update and the residual in force: made again after a crash, it is the
+    same bytes.
+
+    Raises:
+        InputError: if the update has a number that cannot be sent.
+        UnavailableError: if the residual cannot be written.
+    """
+    asked, codec = work.asked, get(work.asked.encoding)
+    kept = Controls(home, asked.graph.hash, RESIDUALS)
+    residual = kept.load(asked.control_round, len(update)) if codec.stateful else None
+    encoded = codec.encode(update, Key(asked.seed, work.round, device), residual)
+    if encoded.residual is not None:
+        kept.save(work.round, encoded.residual, asked.control_round)
+    return encoded.data
