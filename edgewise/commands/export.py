@@ -32,7 +32,9 @@ def command() -> None:
 @click.option("--steps", default=20, show_default=True, help="Words of a sentence.")
 @click.option("--batch", default=16, show_default=True, help="Sentences of a training batch.")
 @click.option("--seed", default=0, show_default=True, help="Draws the initial weights.")
-@click.option("--clip-norm", type=float, help="Bound the gradient's L2 norm in each step.  [default: off]")
+@click.option(
+    "--clip-norm", type=float, help="Bound the gradient's L2 norm in each step; 1 allows rates of 4.  [default: off]"
+)
 @click.option("--buckets", is_flag=True, help="Add faster steps for batches of short sentences; takes more memory.")
 @click.option("--low-memory", is_flag=True, help="A step that holds less at once; meant for LiteRT.")
 @click.option("--corrected/--no-corrected", default=True, help="With the step that FedProx and SCAFFOLD need, or not.")

@@ -24,7 +24,8 @@ TASK = "next-word"
 TOKENIZER = "words-1"  # edgewise_edge.tokenizer.WordTokenizer
 MARKS = 4  # padding, unknown word, start mark, end mark: never ranked
 SUGGESTIONS = 5
-INITIAL_RANGE = 0.05
+INITIAL_RANGE = 4.0  # of the embedding, over √D: on 10,500 real messages one epoch gives twice the recall of 0.05
+INITIAL_MOST = 0.6
 LEAST_POSITIONS = 64  # below, a step takes so little time that a second graph is not worth its bytes
 
 
@@ -33,8 +34,9 @@ class NextWord:
     """Sizes and settings of the model; the defaults are Gboard's, 1,422,250 parameters.
 
     `vocabulary` is V, the four marks included; `clip_norm` bounds the gradient's L2 norm in each training step, `None`
-    for plain SGD. `buckets` and `low_memory` change time and memory only: see `train_variants` and `cifg.Layout`.
-    `corrected` adds `train_corrected` and `set_offset`, which FedAvg never calls: 100 KB of file, 3 MB of memory.
+    for plain SGD: with 1 the model takes learning rates of 4 and more, without it 2 may diverge. `buckets` and
+    `low_memory` change time and memory only: see `train_variants` and `cifg.Layout`. `corrected` adds `train_corrected`
+    and `set_offset`, which FedAvg never calls: 100 KB of file, 3 MB of memory.
 
     Raises:
         ConfigError: if a size is out of its range.
@@ -100,7 +102,8 @@ class NextWord:
             if len(spec.shape) == 1:
                 weights[spec.name] = np.zeros(spec.shape, np.float32)
             else:
-                bound = INITIAL_RANGE if spec.name == "embedding" else np.sqrt(6.0 / sum(spec.shape))
+                shared = min(INITIAL_MOST, INITIAL_RANGE / np.sqrt(self.embedding))
+                bound = shared if spec.name == "embedding" else np.sqrt(6.0 / sum(spec.shape))  # Glorot and Bengio 2010
                 weights[spec.name] = rng.uniform(-bound, bound, spec.shape).astype(np.float32)
         weights["lstm_bias"][: self.units] = 1.0  # the gates stand in the order forget, candidate, output
         return weights

@@ -49,7 +49,7 @@ class Different(NextWordReference):
         loss, weight_sum = super().train_step(batch, learning_rate * (1.01 if self.change == "rate" else 1))
         if self.change == "kernel" and self.steps == 5:
             start = NextWordReference(TINY).weights()["lstm_kernel"]
-            self.variables["lstm_kernel"].assign(start + 0.99 * (self.variables["lstm_kernel"].numpy() - start))
+            self.variables["lstm_kernel"].assign(start + 0.998 * (self.variables["lstm_kernel"].numpy() - start))
         return loss + (2e-4 * loss if self.change == "loss" else 0), weight_sum + (self.change == "sum")
 
     def evaluate_step(self, batch: Batch) -> dict[str, object]:
