@@ -9,6 +9,7 @@ from edgewise_coordinator.selection.base import Candidate
 from edgewise_wire.clock import Clock
 from edgewise_wire.messages import CheckIn
 
+REMIND_SECONDS = 10.0  # a device that does not listen is told the time again no more often
 DEVICES_MAX = 1_000_000  # a peer could make up names without end; 1 M records are about 300 MB
 
 
@@ -21,6 +22,7 @@ class DeviceRecord:
     session: int = 0
     offer: CheckIn | None = None
     away_until: float = 0.0
+    reminded: float = 0.0
     last_round: int = 0
     busy: bool = False
 
@@ -32,6 +34,7 @@ class Fleet:
         self._clock = clock
         self._devices: dict[str, DeviceRecord] = {}
         self._available: dict[str, DeviceRecord] = {}
+        self.online_count = 0
         for device, last in (last_rounds or {}).items():
             self._devices[device] = DeviceRecord(device, last_round=last)
 
@@ -49,16 +52,37 @@ class Fleet:
             return
         if not online or session != record.session:
             self._withdraw(record)
-        record.online, record.session = online, session
+        self._set_online(record, online)
+        record.session = session
 
     def check_in(self, device: str, offer: CheckIn) -> None:
-        """Note that a device offers itself; hearing from it also means that it is online."""
+        """Note that a device offers itself; it is idle then, and online.
+
+        One that was told a time which has not come is not available before it.
+        """
         record = self.get(device)
         if record is None:
             return
-        record.online, record.session, record.offer, record.away_until = True, offer.session, offer, 0.0
-        if not record.busy:
+        self._set_online(record, True)
+        record.session, record.busy = offer.session, False
+        if record.away_until <= self._clock.now():
+            record.offer, record.away_until = offer, 0.0
             self._available[device] = record
+
+    def too_early(self, device: str) -> float | None:
+        """Return the seconds that a device should still stay away, `None` if none or if it was reminded just now."""
+        record, now = self._devices.get(device), self._clock.now()
+        if record is None or record.away_until <= now or now < record.reminded:
+            return None
+        record.reminded = now + REMIND_SECONDS
+        return record.away_until - now
+
+    def send_away(self, device: str, seconds: float) -> None:
+        """Note that a device was told to come back in so many seconds; until then it is not asked for anything."""
+        record = self.get(device)
+        if record is not None:
+            self._withdraw(record)
+            record.away_until = self._clock.now() + seconds
 
     def take(self, device: str, number: int) -> None:
         """Note that a device was selected: it is busy and offers itself no more.
@@ -99,6 +123,10 @@ class Fleet:
     def online(self) -> list[str]:
         """Return the names of the devices that are online."""
         return [r.name for r in self._devices.values() if r.online]
+
+    def _set_online(self, record: DeviceRecord, online: bool) -> None:
+        self.online_count += online - record.online
+        record.online = online
 
     def _withdraw(self, record: DeviceRecord) -> None:
         record.offer = None

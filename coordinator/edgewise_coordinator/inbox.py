@@ -74,7 +74,7 @@ class Inbox:
         server.fleet.presence(device, body.online, body.session)
         if server.round is not None:
             server.round.machine.presence(device, body.online)
-        if body.online and retained:
+        if body.online and retained and server.pace.calls(server.fleet.online_count):
             # It was online before we listened, so it has no reason to speak first.
             server.call(device)
 
@@ -90,8 +90,8 @@ class Inbox:
                 current.machine.presence(device, True)
                 server.send_assignment(current, device, known.attempt)
                 return
-        server.fleet.release(device)
         server.fleet.check_in(device, body)
+        server.steer(device)
 
     def _still_working(self, device: str, body: CheckIn) -> None:
         server, current = self._server, self._server.round
@@ -100,14 +100,17 @@ class Inbox:
             current.machine.presence(device, True)
             current.machine.accepted(device, body.resume_attempt)
         elif not self._acknowledge_again(device, body.resume_round, body.resume_attempt):
-            server.link.send(device, Abort(body.resume_attempt, "that round is over"), body.resume_round)
+            away = server.pace.dropped(server.fleet.online_count)
+            server.fleet.release(device, away)
+            server.link.send(device, Abort(body.resume_attempt, "that round is over", away), body.resume_round)
 
     def _accept(self, device: str, round_id: int, body: Accept) -> None:
         current = self._current(device, round_id, body.attempt)
         if current is not None:
             current.machine.accepted(device, body.attempt)
         elif not self._server.store.has_report(round_id, device, body.attempt):
-            self._server.link.send(device, Abort(body.attempt, "that round is over"), round_id)
+            away = self._server.pace.dropped(self._server.fleet.online_count)
+            self._server.link.send(device, Abort(body.attempt, "that round is over", away), round_id)
 
     def _decline(self, device: str, round_id: int, body: Decline) -> None:
         current = self._current(device, round_id, body.attempt)
@@ -124,7 +127,8 @@ class Inbox:
         try:
             if current.kind is not Kind.TRAIN:
                 raise InputError("update: expected an evaluation, this round does not train")
-            current.desk.request(device, body, 4 * self._server.recipe.size(self._server.parameters))
+            current.decoder.check(body)
+            current.desk.request(device, body, current.decoder.bytes)
         except (InputError, ProtocolError) as error:
             self._server.refuse(current, device, body.attempt, str(error))
 
@@ -165,7 +169,9 @@ class Inbox:
         current = self._current(device, round_id, attempt)
         if current is None and not self._acknowledge_again(device, round_id, attempt):
             self._server.link.refused["too late for its round"] += 1
-            self._server.link.send(device, ReportAck(attempt, accepted=False, reason="that round is over"), round_id)
+            away = self._server.pace.late(self._server.fleet.online_count)
+            self._server.fleet.send_away(device, away)
+            self._server.link.send(device, ReportAck(attempt, False, "that round is over", away), round_id)
         return current
 
     def _acknowledge_again(self, device: str, round_id: int, attempt: int) -> bool:

@@ -10,6 +10,7 @@ import logging
 import shutil
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -20,16 +21,18 @@ from edgewise_coordinator.aggregators.mean import mean
 from edgewise_coordinator.algorithms.base import Algorithm
 from edgewise_coordinator.algorithms.fedavg import fedavg
 from edgewise_coordinator.controls import Controls, forget_controls
+from edgewise_coordinator.decoding import open_decoder
 from edgewise_coordinator.faults import FaultHook, FaultPoint, no_fault
 from edgewise_coordinator.fleet import Fleet
 from edgewise_coordinator.inbox import Inbox
 from edgewise_coordinator.link import Link
 from edgewise_coordinator.machine import Abandon, Action, Assign, Close, Drop, Phase, RoundMachine
 from edgewise_coordinator.offers import Offer, Offers
+from edgewise_coordinator.pace import NoPace, Pace
 from edgewise_coordinator.pause import Pause
 from edgewise_coordinator.publisher import BlobPublisher
 from edgewise_coordinator.recipe import Recipe
-from edgewise_coordinator.reports import ENCODING, pool_measures
+from edgewise_coordinator.reports import pool_measures
 from edgewise_coordinator.selection.base import Selection
 from edgewise_coordinator.selection.uniform import uniform
 from edgewise_coordinator.settings import RoundSettings, Settings
@@ -41,9 +44,10 @@ from edgewise_coordinator.uploads import UploadDesk
 from edgewise_coordinator.versions import Versions
 from edgewise_wire.artifact import Artifact
 from edgewise_wire.clock import Clock, SystemClock
-from edgewise_wire.errors import InputError, TransportError, UnavailableError
-from edgewise_wire.files import make_folder
+from edgewise_wire.errors import InputError, ProtocolError, TransportError, UnavailableError
+from edgewise_wire.files import locked, make_folder
 from edgewise_wire.messages import Abort, Assignment, ComeBackLater, Kind, ReportAck, UploadRequest
+from edgewise_wire.transforms import get
 from edgewise_wire.transport.base import Event, Transport
 from edgewise_wire.weights import Flat, flatten, parameters, to_bytes, unflatten
 
@@ -59,6 +63,16 @@ class Made(NamedTuple):
     row: VersionRow
     weights: Flat
     state: dict[str, object]
+
+
+def directory_lock(directory: Path) -> AbstractContextManager[None]:
+    """Hold a coordinator's directory for one process; whoever changes something in it holds it.
+
+    Raises:
+        UnavailableError: if another process holds it.
+    """
+    refusal = f"{directory}: another coordinator runs there; wait for its end, or give this one its own --dir"
+    return locked(make_folder(directory) / "coordinator.lock", refusal)
 
 
 class Coordinator:
@@ -86,6 +100,7 @@ class Coordinator:
         aggregator: Aggregator | None = None,
         transform: UpdateTransform = unchanged,
         selection: Selection = uniform,
+        pace: Pace | None = None,
         on_round: Callable[[RoundSummary], None] = lambda summary: None,
         fault: FaultHook = no_fault,
     ) -> None:
@@ -94,6 +109,9 @@ class Coordinator:
         self.clock = clock or SystemClock()
         self.recipe = Recipe(algorithm or fedavg(), aggregator or mean(), transform)
         self.recipe.check_cohort(settings.cohort)
+        codec = get(settings.training.encoding)
+        self.recipe.check_encoding(codec)
+        self.pace: Pace = pace or NoPace()
         self.on_round = on_round
         self.fault = fault
         self.link = Link(settings.fleet, transport)
@@ -107,7 +125,7 @@ class Coordinator:
         self.round: ActiveRound | None = None
         self.version, self.weights, self.state = self._load_model()
         self.offers = Offers(self.publisher, artifact)
-        self.controls = Controls(self.recipe.algorithm.client, self.store)
+        self.controls = Controls(self.recipe.algorithm.client, self.store, feedback=codec.stateful)
         self.inbox = Inbox(self)
         self._selection = selection
         self._next_round_at = self.clock.now()
@@ -196,7 +214,11 @@ class Coordinator:
         m = self.round.machine
         what = "evaluating" if m.kind is Kind.EVALUATE else "training"
         if m.phase is Phase.SELECTION:
-            return f"{what}: selection; {self.fleet.available()} of {online} devices online are available"
+            wanted = m.settings.goal if m.kind is Kind.TRAIN else "all"
+            return (
+                f"{what}: selection in fleet {self.settings.fleet!r}; "
+                f"{self.fleet.available()} of {online} devices online are available, {wanted} wanted"
+            )
         return f"{what}: {m.phase.value}; {m.reports} of {m.goal} reports, {m.live} devices at work, {online} online"
 
     def model_bytes(self) -> bytes:
@@ -230,6 +252,7 @@ class Coordinator:
     def _open_round(self, kind: Kind, round_id: int) -> ActiveRound:
         spool = make_folder(self.directory / "spool" / f"{round_id:06}")
         bytes_down_before = self.bytes_down
+        training, numbers = self.settings.training, self.recipe.size(self.parameters)
         offer = self._offer()
         machine = RoundMachine(
             round_id,
@@ -256,6 +279,7 @@ class Coordinator:
             offer=offer,
             desk=desk,
             spool=spool,
+            decoder=open_decoder(self.store, training.encoding, self.settings.seed, round_id, numbers),
             total=self.recipe.start(self.parameters if kind is Kind.TRAIN else 0),
             started=self.clock.now(),
             bytes_up_before=self.link.bytes_up,
@@ -318,17 +342,18 @@ class Coordinator:
             epochs=training.epochs,
             learning_rate=training.learning_rate,
             max_examples=training.max_examples,
-            seed=self.settings.seed,
-            encoding=ENCODING,
+            seed=current.decoder.seed,
         )
         if current.kind is Kind.TRAIN:
+            template = replace(template, encoding=current.decoder.codec.name)
             template = self.controls.add_to(template, device)
         self.link.send(device, current.assignment(attempt, template, self.clock.now()), current.round_id)
 
     def _drop(self, current: ActiveRound, action: Drop) -> None:
         current.desk.forget(action.device)
-        self.fleet.release(action.device)
-        self.link.send(action.device, Abort(action.attempt, action.reason), current.round_id)
+        away = self.pace.dropped(self.fleet.online_count)
+        self.fleet.release(action.device, away)
+        self.link.send(action.device, Abort(action.attempt, action.reason, away), current.round_id)
 
     def _close_round(self, current: ActiveRound) -> None:
         self.fault(FaultPoint.BEFORE_CLOSING)
@@ -395,27 +420,33 @@ class Coordinator:
         if current is None or not current.live(device, request.attempt):
             return
         try:
-            update = self._weigh(file, request.examples, current.total.check)
-        except InputError as error:
+            update = self._weigh(current, device, file, request.examples, current.total.check)
+        except (InputError, ProtocolError) as error:
             file.unlink(missing_ok=True)
             self.refuse(current, device, request.attempt, str(error))
             return
         report = Report(device, request.attempt, request.examples, request.loss, request.update.size, file.name)
         if self.store.add_report(current.round_id, report):
             self.fault(FaultPoint.AFTER_REPORT_ROW)
-            current.total.add(update)
+            self._fold(current, update)
         self.fault(FaultPoint.AFTER_FOLD)
         self.accept(current, device, request.attempt)
 
-    def _weigh(self, file: Path, examples: int, check: Check | None) -> Spooled:
-        most = self.settings.uploads.max_norm
-        return self.recipe.weigh(file, self.parameters, examples, max_norm=most, check=check)
+    def _weigh(self, current: ActiveRound, device: str, file: Path, examples: int, check: Check | None) -> Spooled:
+        most, plain = self.settings.uploads.max_norm, current.decoder.plain(device, file)
+        return self.recipe.weigh(plain, self.parameters, examples, max_norm=most, check=check)
+
+    def _fold(self, current: ActiveRound, update: Spooled) -> None:
+        current.total.add(update)
+        if not self.recipe.aggregator.robust:  # which would read it again at the end
+            current.decoder.done(update.path)
 
     def accept(self, current: ActiveRound, device: str, attempt: int) -> None:
         """Count a report that is safely recorded, and tell its device."""
         current.machine.reported(device, attempt)
-        self.fleet.release(device)
-        self.link.send(device, ReportAck(attempt, accepted=True), current.round_id)
+        away = self.pace.accepted(self.fleet.online_count)
+        self.fleet.release(device, away)
+        self.link.send(device, ReportAck(attempt, accepted=True, come_back=away), current.round_id)
         self.fault(FaultPoint.AFTER_ACKNOWLEDGEMENT)
 
     def refuse(self, current: ActiveRound, device: str, attempt: int, reason: str) -> None:
@@ -423,8 +454,9 @@ class Coordinator:
         self.link.refused[reason.split(":")[0]] += 1
         current.machine.failed(device, attempt, reason)
         current.desk.forget(device)
-        self.fleet.release(device)
-        self.link.send(device, ReportAck(attempt, accepted=False, reason=reason[:500]), current.round_id)
+        away = self.pace.late(self.fleet.online_count)
+        self.fleet.release(device, away)
+        self.link.send(device, ReportAck(attempt, False, reason[:500], away), current.round_id)
 
     # Coming back after a stop ---------------------------------------------------------------------------------------
 
@@ -451,7 +483,18 @@ class Coordinator:
                 self.fleet.take(participant.device, current.number)
         if row.kind is Kind.TRAIN:
             for report in self.store.reports(row.round_id):
-                current.total.add(self._weigh(current.spool / report.file, report.examples, None))
+                file = current.spool / report.file
+                self._fold(current, self._weigh(current, report.device, file, report.examples, None))
+
+    def steer(self, device: str) -> None:
+        """Tell a device that has just offered itself when to come back, if it came too early or there are enough."""
+        left, crowd = self.fleet.too_early(device), self.fleet.online_count
+        if left is not None:
+            self.link.send(device, ComeBackLater(left, "it is not time yet"))
+        elif self.pace.crowded(crowd, self.fleet.available() - 1, self.settings.cohort.target):
+            away = self.pace.dropped(crowd)
+            self.fleet.send_away(device, away)
+            self.link.send(device, ComeBackLater(away, "enough devices are waiting"))
 
     def call(self, device: str) -> None:
         """Ask a device to check in now."""

@@ -111,10 +111,12 @@ class ScriptedDevice:
         elif isinstance(body, ChunkAck):
             self._send_missing(body.have, 8)
         elif isinstance(body, ComeBackLater):
-            self._come_back()
+            if not body.seconds:
+                self._come_back()
         elif isinstance(body, ReportAck | Abort):
             self.assignment = None
-            self.check_in()
+            if not body.come_back:  # else the test says when that time has come
+                self.check_in()
 
     def _come_back(self) -> None:
         if self.assignment is None:

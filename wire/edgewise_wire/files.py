@@ -1,9 +1,13 @@
-"""Writing files so that a crash leaves either the old one or the new one, never half of one."""
+"""Files that outlive a crash whole, and folders that belong to one process at a time."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from edgewise_wire.errors import UnavailableError
 
@@ -51,3 +55,38 @@ def write_durably(path: Path, data: bytes | memoryview) -> None:
         raise UnavailableError(
             f"{path}: cannot be written ({error.strerror}); free space or choose another place"
         ) from error
+
+
+@contextlib.contextmanager
+def locked(path: Path, refusal: str, patience: float = 0.0) -> Iterator[None]:
+    """Hold a lock file while the block runs; the system lets go of it when the process dies, however it dies.
+
+    Args:
+        path: the file; made where it is missing, and left behind.
+        refusal: what to say if another process holds it.
+        patience: seconds to wait for that process.
+
+    Raises:
+        UnavailableError: `refusal`, if another process still holds the file.
+    """
+    with path.open("a") as file:
+        if not _take(file, patience):
+            raise UnavailableError(refusal)
+        yield
+
+
+def _take(file: IO[str], patience: float) -> bool:
+    try:
+        import fcntl  # not on Windows, where two processes on one folder are the owner's business
+    except ImportError:
+        return True
+    until = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.05)
+        else:
+            return True
