@@ -1,18 +1,26 @@
 # Two commands do everything on a machine that has Python, git and make:
 #   make demo   set up and run the main job
 #   make test   set up and pass the tests
-# make demo DATA=my-chat.txt runs it on your own text; ROUNDS=, DEVICES=, FULL=1, BROKER=mosquitto and JSON=1 do what they say.
+# make demo DATA=my-chat.txt runs it on your own text; ROUNDS=, DEVICES=, FULL=1, BROKER=mosquitto and JSON=1 do what they
+# say, and DIR=runs/... goes on where a stopped demo was.
 
 PYTHON ?= python3
 BIN := .venv/bin
 # tflite-runtime 2.14 has wheels for Python up to 3.11 only and wants NumPy 1, so it has an environment of its own.
 OLD_PYTHON ?= $(shell for p in python3.11 python3.10; do if $$p -c 'import venv' 2>/dev/null; then command -v $$p; break; fi; done)
 
-.PHONY: demo test lint check-types check-imports pytest pytest-tflite fixtures clean
+DEMO_OPTIONS := $(strip $(if $(DATA),--data "$(DATA)") $(if $(ROUNDS),--rounds $(ROUNDS)) \
+  $(if $(DEVICES),--devices $(DEVICES)) $(if $(BROKER),--broker "$(BROKER)") $(if $(FULL),--full) \
+  $(if $(DIR),--dir "$(DIR)") $(if $(JSON),--json))
+
+.DEFAULT_GOAL := help
+.PHONY: demo test lint check-types check-imports pytest pytest-tflite fixtures clean help
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
 
 demo: .venv/.simulate
-	$(BIN)/edgewise demo $(if $(DATA),--data "$(DATA)") $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(DEVICES),--devices $(DEVICES)) \
-	  $(if $(BROKER),--broker "$(BROKER)") $(if $(FULL),--full) $(if $(JSON),--json)
+	@$(BIN)/edgewise demo $(DEMO_OPTIONS)
 
 test: lint check-types check-imports pytest-tflite pytest
 

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-ROWS_SHOWN = 15
+WIDE = 100  # columns from which on everything has room; below, some columns are merged
+METRIC_NAMES = {"top1": "top-1 %", "top3": "top-3 %"}
+LINES_KEPT = 6  # of the terminal's height: title, headings, rules, status
 
 
 def megabytes(count: float) -> str:
-    """Return bytes as people read them (decimal units).
+    """Return bytes in 10^6, with as many digits as tell something.
 
     Example:
-        >>> megabytes(5_690_000)
-        '5.69 MB'
+        >>> megabytes(5_690_000), megabytes(14_500)
+        ('5.69', '0.01')
     """
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
-            return f"{count / size:.3g} {unit}"
-    return f"{count:.0f} B"
+    return f"{count / 1e6:.2f}" if count < 1e8 else f"{count / 1e6:.0f}"
 
 
 def percent(value: float | None) -> str:
-    """Return a share as people read it; a dash where there is none."""
-    return "–" if value is None else f"{100 * value:.2f} %"
+    """Return a share in per cent, without the sign; a dash where there is none."""
+    return "–" if value is None else f"{100 * value:.2f}"
 
 
 def number(value: float | None) -> str:
@@ -37,37 +36,56 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def cells(row: Mapping[str, Any], metrics: Sequence[str]) -> list[str]:
-    """Return one round's cells in the order of the table's columns."""
-    return [
-        str(row["round"]),
-        row["phase"] if row["round"] else "before",
-        str(row["selected"] or "–"),
-        str(row["reported"] or "–"),
-        number(row.get("loss", row.get("train_loss"))),
-        *(percent(row.get(name)) for name in metrics),
-        megabytes(row["bytes_up"]),
-        megabytes(row["bytes_down"]),
-        f"{row['seconds']:.1f}",
-    ]
+def counted(count: int, noun: str) -> str:
+    """Return `1 round`, `2 rounds`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def cells(row: Mapping[str, Any], metrics: Sequence[str]) -> dict[str, str]:
+    """Return one round's cells by their headings."""
+    return {
+        "round": str(row["round"]),
+        "phase": row["phase"] if row["round"] else "before",
+        "selected": str(row["selected"] or "–"),
+        "reported": str(row["reported"] or "–"),
+        "loss": number(row.get("loss", row.get("train_loss"))),
+        **{METRIC_NAMES.get(name, name): percent(row.get(name)) for name in metrics},
+        "MB up": megabytes(row["bytes_up"]),
+        "MB down": megabytes(row["bytes_down"]),
+        "s": f"{row['seconds']:.1f}",
+    }
+
+
+def narrowed(row: Mapping[str, str]) -> dict[str, str]:
+    """Return the cells of a row for a narrow terminal: `reports` says how many of those selected reported."""
+    found = {}
+    for heading, cell in row.items():
+        if heading == "selected":
+            continue
+        if heading == "reported":
+            found["reports"] = f"{cell}/{row['selected']}" if cell != "–" else row["phase"]
+        elif heading != "phase":
+            found[heading] = cell
+    if row["phase"] == "abandoned":
+        found["reports"] = "abandoned"
+    return found
 
 
 class RoundsView:
     """A table that grows while rounds go by. Use as a context manager; `show` may be called as often as one likes.
 
-    Without a terminal (a pipe, a log) it writes one line a round instead.
+    While it runs it shows the rounds that fit the terminal, at the end all of them. Without a terminal (a pipe, a log)
+    it writes one line a round instead.
     """
 
     def __init__(self, metrics: Sequence[str], *, total: int, quiet: bool = False) -> None:
         self._metrics = list(metrics)
         self._total = total
         self._console = Console(stderr=True, quiet=quiet)
-        self._rows: list[list[str]] = []
-        self._live = (
-            Live(console=self._console, auto_refresh=False, vertical_overflow="visible")
-            if self._console.is_terminal and not quiet
-            else None
-        )
+        self._rows: list[dict[str, str]] = []
+        self._committed = 0
+        watched = self._console.is_terminal and not quiet
+        self._live = Live(console=self._console, auto_refresh=False, transient=True) if watched else None
 
     def __enter__(self) -> RoundsView:
         if self._live:
@@ -76,47 +94,41 @@ class RoundsView:
 
     def __exit__(self, *_: object) -> None:
         if self._live:
-            self._live.update(self._table(), refresh=True)
             self._live.stop()
+            if self._rows:
+                self._console.print(self.table())
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Add a finished round."""
         self._rows.append(cells(row, self._metrics))
+        self._committed += bool(row["round"]) and row["phase"] == "committed"
         if row.get("reason"):
-            self._rows[-1][1] = "abandoned"
-            self._console.print(f"round {row['round']} was abandoned: {row['reason']}", style="yellow", highlight=False)
-        if self._live is None:
             self._console.print(
-                "  ".join(f"{h} {c}" for h, c in zip(self.headings, self._rows[-1], strict=True)),
-                soft_wrap=True,
-                highlight=False,
+                f"Round {row['round']} was abandoned: {row['reason']}.", style="yellow", highlight=False
             )
+        if self._live is None:
+            words = "  ".join(f"{heading} {cell:>9}" for heading, cell in self._rows[-1].items())
+            self._console.print(words, soft_wrap=True, highlight=False)
 
     def show(self, status: str) -> None:
         """Say what is happening now, below the table."""
         if self._live:
-            self._live.update(
-                Group(self._table(), Text(status, style="dim", overflow="ellipsis", no_wrap=True)), refresh=True
-            )
+            room = max(3, self._console.height - LINES_KEPT)
+            words = Text(status, style="dim", overflow="ellipsis", no_wrap=True)
+            self._live.update(Group(self.table(room), words), refresh=True)
 
-    @property
-    def headings(self) -> list[str]:
-        """The columns' headings."""
-        names = {"top1": "top-1", "top3": "top-3"}
-        return [
-            "round", "phase", "selected", "reported", "loss", *(names.get(m, m) for m in self._metrics),
-            "up", "down", "s",
-        ]  # fmt: skip
-
-    def _table(self) -> RenderableType:
-        table = Table(title=f"{max(len(self._rows) - 1, 0)} of {self._total} rounds", title_justify="left")
-        for heading in self.headings:
+    def table(self, latest: int | None = None) -> RenderableType:
+        """Return the table of all rounds, or of the latest so many."""
+        rows = self._rows if latest is None else self._rows[-latest:]
+        table = Table(
+            title=f"{self._committed} of {counted(self._total, 'round')}",
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+        )
+        shown = rows if self._console.width >= WIDE else [narrowed(row) for row in rows]
+        for heading in shown[0] if shown else ():
             table.add_column(heading, justify="left" if heading == "phase" else "right", no_wrap=True)
-        for row in self._rows[-ROWS_SHOWN:]:
-            table.add_row(*row)
+        for row in shown:
+            table.add_row(*row.values())
         return table
-
-
-def interactive() -> bool:
-    """Return whether a person watches standard error."""
-    return sys.stderr.isatty()

@@ -27,11 +27,13 @@ from edgewise_coordinator.fleet import Fleet
 from edgewise_coordinator.inbox import Inbox
 from edgewise_coordinator.link import Link
 from edgewise_coordinator.machine import Abandon, Action, Assign, Close, Drop, Phase, RoundMachine
+from edgewise_coordinator.members import Members, Seal
 from edgewise_coordinator.offers import Offer, Offers
 from edgewise_coordinator.pace import NoPace, Pace
 from edgewise_coordinator.pause import Pause
 from edgewise_coordinator.publisher import BlobPublisher
 from edgewise_coordinator.recipe import Recipe
+from edgewise_coordinator.refusals import kind_of
 from edgewise_coordinator.reports import pool_measures
 from edgewise_coordinator.selection.base import Selection
 from edgewise_coordinator.selection.uniform import uniform
@@ -101,6 +103,8 @@ class Coordinator:
         transform: UpdateTransform = unchanged,
         selection: Selection = uniform,
         pace: Pace | None = None,
+        members: Members | None = None,
+        seal: Seal | None = None,
         on_round: Callable[[RoundSummary], None] = lambda summary: None,
         fault: FaultHook = no_fault,
     ) -> None:
@@ -114,7 +118,7 @@ class Coordinator:
         self.pace: Pace = pace or NoPace()
         self.on_round = on_round
         self.fault = fault
-        self.link = Link(settings.fleet, transport)
+        self.link = Link(settings.fleet, transport, self.clock, members=members, seal=seal)
         self.store = StateStore(directory / "state.sqlite")
         self._check_directory()
         self.fleet = Fleet(self.clock, self.store.last_rounds())
@@ -172,6 +176,8 @@ class Coordinator:
             UnavailableError: if the disk refuses; what was decided is kept and done when this is called again.
         """
         self.publisher.pump()
+        for device in self.link.members.leavers():
+            self.expel(device)
         if self.pause.tried():
             self._call_participants()
         if self.pause.active:
@@ -451,12 +457,24 @@ class Coordinator:
 
     def refuse(self, current: ActiveRound, device: str, attempt: int, reason: str) -> None:
         """Turn a report down, count why, and tell its device."""
-        self.link.refused[reason.split(":")[0]] += 1
+        self.link.refused[kind_of(reason)] += 1
+        log.warning("%s: refused in round %d: %s", device, current.round_id, reason)
         current.machine.failed(device, attempt, reason)
         current.desk.forget(device)
         away = self.pace.late(self.fleet.online_count)
         self.fleet.release(device, away)
         self.link.send(device, ReportAck(attempt, False, reason[:500], away), current.round_id)
+
+    def expel(self, device: str) -> None:
+        """Be done with a revoked device: what it has sent of an update is dropped, its place in the round is free."""
+        current = self.round
+        at_work = current.machine.participants.get(device) if current is not None else None
+        if current is not None and at_work is not None and current.live(device, at_work.attempt):
+            current.machine.failed(device, at_work.attempt, "revoked")
+            current.desk.forget(device)
+        self.fleet.release(device)
+        self.fleet.presence(device, False, 0)
+        log.warning("%s: revoked; nothing that it says is taken any more", device)
 
     # Coming back after a stop ---------------------------------------------------------------------------------------
 

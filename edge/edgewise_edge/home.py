@@ -15,12 +15,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from edgewise_wire.errors import UnavailableError
+from edgewise_wire.files import locked
 
 ENVIRONMENT = "EDGEWISE_HOME"
 LOCK_SECONDS = 0.5  # `edgewise device status` holds the lock for a moment when it looks who has it
@@ -96,11 +96,8 @@ class Home:
         Raises:
             UnavailableError: if another process holds it for `patience` seconds.
         """
-        with (self.path / "agent.lock").open("a") as file:
-            if not _lock(file, patience):
-                raise UnavailableError(
-                    f"device folder {self.path}: another agent runs there; give this one its own --home"
-                )
+        refusal = f"device folder {self.path}: another agent runs there; give this one its own --home"
+        with locked(self.path / "agent.lock", refusal, patience):
             yield
 
     def in_use(self) -> bool:
@@ -109,23 +106,6 @@ class Home:
             with self.locked(patience=0.0):
                 return False
         except UnavailableError:
-            return True
-
-
-def _lock(file: IO[str], patience: float) -> bool:
-    try:
-        import fcntl  # not on Windows, where two agents on one folder are the owner's business
-    except ImportError:
-        return True
-    until = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            if time.monotonic() >= until:
-                return False
-            time.sleep(0.05)
-        else:
             return True
 
 

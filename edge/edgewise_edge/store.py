@@ -12,6 +12,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -118,6 +119,23 @@ class ExampleStore:
         if evicted:
             self._checkpoint()
         return numbers
+
+    def add_missing(self, texts: Iterable[str]) -> Sequence[int]:
+        """Store those of `texts` that the store does not hold yet, and return their numbers.
+
+        A text that was written three times counts three times; so a file that is read again, or a longer export of the
+        same chat, adds only what is new, and no message is both trained on and held out by being read twice.
+
+        Raises:
+            DataError, RefusedError, UnavailableError: as `add`.
+        """
+        held = Counter(self.texts())
+        new = []
+        for text in map(_clean, texts):
+            held[text] -= 1
+            if held[text] < 0:
+                new.append(text)
+        return self.add_many(new)
 
     def count(self, *, held_out: bool | None = None) -> int:
         """Return how many examples there are: all, those held out, or those to train on."""

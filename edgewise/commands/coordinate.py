@@ -14,11 +14,11 @@ from typing import Any
 import click
 
 from edgewise.brokers.choose import BROKER_HELP, open_broker
-from edgewise.live import RoundsView
+from edgewise.live import RoundsView, counted
 from edgewise_coordinator.algorithms.fedavg import fedavg
 from edgewise_coordinator.faults import VARIABLE, hook_from
 from edgewise_coordinator.history import History
-from edgewise_coordinator.server import Coordinator
+from edgewise_coordinator.server import Coordinator, directory_lock
 from edgewise_coordinator.settings import RoundSettings, Settings, TrainingSettings
 from edgewise_wire.artifact import Artifact
 from edgewise_wire.errors import RunError
@@ -27,6 +27,7 @@ from edgewise_wire.topics import check_name
 from edgewise_wire.transport.mqtt import MqttTransport
 
 VIEW_SECONDS = 0.25
+STOPPED = 130  # what shells give a command that Ctrl-C ended
 
 
 @click.command(short_help="Run rounds over a fleet.")
@@ -60,9 +61,9 @@ VIEW_SECONDS = 0.25
     type=click.Path(path_type=Path),
     help="Where state, versions, rounds.jsonl and the trained model go; run again over the same one to go on.",
 )
-@click.option("--username", envvar="EDGEWISE_BROKER_USERNAME", help="For the broker.")
+@click.option("--username", envvar="EDGEWISE_USERNAME", help="For the broker.")
 @click.option(
-    "--password", envvar="EDGEWISE_BROKER_PASSWORD", help="For the broker; better in EDGEWISE_BROKER_PASSWORD."
+    "--password", envvar="EDGEWISE_PASSWORD", help="For the broker; better in the environment: EDGEWISE_PASSWORD."
 )
 @click.option("--keep-updates", is_flag=True, help="Keep the devices' updates after each round (for audits and tests).")
 @click.option("--json", "as_json", is_flag=True, help="End with one JSON line on standard output.")
@@ -83,7 +84,7 @@ def command(
     """
     settings = _settings(options)
     artifact = Artifact.load(model)
-    with open_broker(broker, directory / "broker") as url:
+    with directory_lock(directory), open_broker(broker, directory / "broker") as url:
         transport = MqttTransport(url, f"edgewise-{settings.fleet}-coordinator", username=username, password=password)
         transport.connect()
         coordinator = Coordinator(
@@ -157,14 +158,16 @@ def _stop_signals() -> Iterator[threading.Event]:
 
 def _tell(coordinator: Coordinator, rows: list[dict[str, Any]], trained: Path, as_json: bool) -> None:
     committed = sum(row["round"] > 0 and row["phase"] == "committed" for row in rows)
+    where = f"version {coordinator.version} of the model is in {trained}"
+    if not coordinator.complete and not coordinator.finished:
+        click.echo(f"Stopped; {where}. The same command goes on from there.", err=True)
+        raise click.exceptions.Exit(STOPPED)
+    if not coordinator.complete:
+        why = next((row["reason"] for row in reversed(rows) if row["reason"]), "too many rounds were abandoned")
+        raise RunError(f"{why}; {where}, and the same command goes on from there")
     if as_json:
         refused = dict(coordinator.link.refused)
         end = {"rounds": committed, "version": coordinator.version, "model": str(trained), "refused": refused}
         click.echo(json.dumps(end))
     else:
-        click.echo(f"{committed} rounds are committed; version {coordinator.version} is in {trained}.")
-    if not coordinator.complete:
-        why = next((row["reason"] for row in reversed(rows) if row["reason"]), "it was stopped")
-        raise RunError(
-            f"stopped at version {coordinator.version} of {coordinator.settings.rounds}: {why}. Run it again to go on."
-        )
+        click.echo(f"{counted(committed, 'round')} committed; {where}. More: --rounds {2 * coordinator.version}.")

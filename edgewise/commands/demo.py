@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -26,6 +27,7 @@ from edgewise_wire.errors import ConfigError
 FLEET = "demo"
 MARKS = 4
 DEVICES_LEAST = 2
+STOPPED = 130  # what shells give a command that Ctrl-C ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,11 @@ def command(directory: Path | None, as_json: bool, **options: Any) -> None:
         raise ConfigError(f"devices: expected at least {DEVICES_LEAST}, got {options['devices']}")
     run = directory or Path("runs") / datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     demo = Demo(run, Console(stderr=True), options)
-    results = demo.run()
+    try:
+        results = demo.run()
+    except KeyboardInterrupt:
+        click.echo(f"Stopped. To go on, give the same options and --dir {run}.", err=True)
+        raise click.exceptions.Exit(STOPPED) from None
     demo.tell(results)
     if as_json:
         click.echo(results.as_json())
@@ -111,7 +117,7 @@ class Demo:
         else:
             from edgewise_edge.readers.people import read_people
 
-            found = read_people(data)
+            found = read_people(data.expanduser())
             chosen = choose(found, self.options["devices"], str(data))
             vocabulary = build_vocabulary((t for texts in found.values() for t in texts), self.sizes.vocabulary - MARKS)
             self.console.print(
@@ -123,7 +129,7 @@ class Demo:
 
     def _export(self, processes: Processes) -> Path:
         s, path = self.sizes, self.directory / "untrained.tflite"
-        self.console.print("Exporting the model and proving it against TensorFlow …")
+        self.console.print("Exporting the model and proving it against TensorFlow (about 10 s) …")
         arguments = ["export", "next-word", "--out", path, "--vocabulary", self.directory / "words.txt"]
         arguments += ["--embedding", s.embedding, "--units", s.units, "--steps", s.steps]
         arguments += ["--clip-norm", CLIP_NORM, "--seed", self.options["seed"]]
@@ -132,6 +138,8 @@ class Demo:
 
     def _devices(self, processes: Processes, people: list[Person], url: str) -> None:
         self.console.print(f"Starting {len(people)} devices on {url}, each a process with one person's text.")
+        if len(people) < self.options["devices"]:
+            self.console.print(f"(No more people wrote enough for {self.options['devices']} devices.)")
         for person in people:
             arguments = ["device", "run", "--broker", url, "--fleet", FLEET, "--device", person.device]
             processes.start(person.device, *arguments, "--home", str(person.home), "--wait")
@@ -158,8 +166,8 @@ class Demo:
 
     def tell(self, results: Results) -> None:
         """Show what was learned: recall against the baseline, and suggestions before and after."""
-        table = Table(title="Recall on the devices' held-out text", title_justify="left")
-        for heading in ("", "top-1", "top-3"):
+        table = Table(title="Recall on the devices' held-out text", title_justify="left", box=box.SIMPLE_HEAD)
+        for heading in ("", "top-1 %", "top-3 %"):
             table.add_column(heading, justify="right" if heading else "left")
         table.add_row("most frequent words, always", percent(results.baseline.top1), percent(results.baseline.top3))
         table.add_row("model before", percent(results.before["top1"]), percent(results.before["top3"]))
@@ -174,7 +182,7 @@ class Demo:
         prompts = prompts_for(WordTokenizer(Artifact.load(results.model).manifest.vocabulary))
         before = suggest(self.directory / "untrained.tflite", prompts)
         after = suggest(results.model, prompts)
-        table = Table(title="Suggestions", title_justify="left")
+        table = Table(title="Suggestions", title_justify="left", box=box.SIMPLE_HEAD)
         for heading in ("typed", "before", "after"):
             table.add_column(heading)
         for prompt in prompts:

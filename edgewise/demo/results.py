@@ -95,10 +95,11 @@ def draw(rows: Sequence[dict[str, Any]], baseline: Recall, path: Path) -> None:
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import MaxNLocator
 
     measured = [row for row in rows if "top1" in row]
     rounds = [row["round"] for row in measured]
-    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
     for name, label, color, level in (
         ("top3", "top-3", "#3b6ea8", baseline.top3),
         ("top1", "top-1", "#c2562d", baseline.top1),
@@ -107,7 +108,8 @@ def draw(rows: Sequence[dict[str, Any]], baseline: Recall, path: Path) -> None:
         axes.axhline(100 * level, color=color, linestyle=":", label=f"{label}, most frequent words")
     axes.set(xlabel="round", ylabel="recall on the devices' held-out text, %", ylim=(0, None))
     axes.set_title("Next-word recall while the text stays on the devices")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper left", fontsize="small")
+    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
     figure.savefig(path, dpi=PNG_DPI)
     plt.close(figure)

@@ -341,3 +341,13 @@ def test_a_full_disk_loses_nothing(path: Path, store: ExampleStore) -> None:
     with pytest.raises(UnavailableError, match="disk is full"):
         store.add_many(["x" * 4000] * 20)
     assert store.texts() == ["kept"]
+
+
+def test_reading_a_file_again_adds_nothing_and_a_longer_one_only_what_is_new(tmp_path: Path) -> None:
+    with ExampleStore(tmp_path / "examples.sqlite") as store:
+        assert len(store.add_missing(["ok", "see you", "ok"])) == 3
+        before = store.list()
+        assert len(store.add_missing(["ok", "see you", "ok"])) == 0
+        assert store.list() == before
+        assert len(store.add_missing(["ok", "see you", "ok", "ok", "bye"])) == 2
+        assert sorted(store.texts()) == ["bye", "ok", "ok", "ok", "see you"]

@@ -125,3 +125,13 @@ def test_a_directory_of_another_model(
     with EmbeddedBroker(log=tmp_path / "broker.log") as broker:
         arguments = ("--model", fixture_dir / "tiny.tflite", "--dir", tmp_path / "run", "--broker", broker.url)
         assert "another model graph" in fails(capsys, "coordinate", *arguments)
+
+
+def test_a_directory_that_another_coordinator_holds(
+    tmp_path: Path, fixture_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from edgewise_coordinator.server import directory_lock
+
+    with directory_lock(tmp_path / "run"):
+        told = fails(capsys, "coordinate", "--model", fixture_dir / "tiny.tflite", "--dir", tmp_path / "run")
+    assert "another coordinator runs there" in told

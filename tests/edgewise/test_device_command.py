@@ -11,8 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from edgewise.cli import main
+from edgewise.commands.device.examples import import_
 from edgewise_edge.home import Home
 from edgewise_edge.participation import Outcome, ParticipationLog
 from edgewise_edge.store import ExampleStore
@@ -226,3 +228,14 @@ def test_a_store_is_shared_with_a_running_agent(tmp_path):
         adding.add("see you")
         assert running.count() == 1
     assert Path(home.examples).stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("name", ["Alice Smith", "alice smith", "Alice-Smith"])
+def test_a_person_may_be_named_as_in_the_file(name: str, tmp_path: Path) -> None:
+    chat = tmp_path / "chat.txt"
+    lines = [f"31/12/2023, 22:{n:02} - {who}: message {n}" for n, who in enumerate(["Alice Smith", "Bob"] * 5)]
+    chat.write_text("\n".join(lines))
+    for _ in range(2):
+        found = CliRunner().invoke(import_, [str(chat), "--person", name, "--home", str(tmp_path / "home")])
+        assert found.exit_code == 0, found.output
+    assert "5 of them already here; 5 examples in all" in found.output

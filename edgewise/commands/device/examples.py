@@ -60,14 +60,25 @@ def import_(path: Path, person: str | None, home: Path) -> None:
     people = read_people(path)
     if person is None and len(people) > 1:
         raise ConfigError(f"{path}: messages of {len(people)} people; choose one with --person: {_some(people)}")
-    if person is not None and person not in people:
+    name = next(iter(people)) if person is None else _find(people, person)
+    if name is None:
         raise DataError(f"{path}: nobody called {person!r}; there are {_some(people)}")
-    name = person if person is not None else next(iter(people))
     with open_store(home) as store:
         before = store.count()
-        store.add_many(people[name])
+        added = len(store.add_missing(people[name]))
         total = store.count()
-    click.echo(f"Read {counted(len(people[name]), 'message')} of {name}; {total} examples in all ({before} before).")
+    known = "" if added == len(people[name]) else f", {len(people[name]) - added} of them already here"
+    click.echo(
+        f"Read {counted(len(people[name]), 'message')} of {name}{known}; {total} examples in all ({before} before)."
+    )
+
+
+def _find(people: dict[str, list[str]], person: str) -> str | None:
+    """Return the device name of a person who is named as in the file, or as a device, in any case."""
+    from edgewise_edge.readers.people import device_names
+
+    wanted = {person.casefold(), device_names([person])[person].casefold()}
+    return next((name for name in people if name.casefold() in wanted), None)
 
 
 def _some(people: dict[str, list[str]], most: int = 8) -> str:
