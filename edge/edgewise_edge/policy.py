@@ -4,45 +4,67 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from edgewise_edge.correction import CORRECTIONS
 from edgewise_edge.encoding import unknown
+from edgewise_edge.hours import parse_hours
 from edgewise_wire.errors import ConfigError
+from edgewise_wire.files import write_durably
 from edgewise_wire.messages import Assignment, Kind
 
 MEGABYTE = 1_000_000
 
 
+def _rule(default: Any, words: str) -> Any:
+    return field(default=default, metadata={"words": words})
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The owner's limits; the defaults suit a Raspberry Pi on a home network.
+    """The owner's limits and rules; the defaults suit a Raspberry Pi on a home network.
 
-    Attributes:
-        min_examples: the device takes part only with at least this many examples of its own.
-        max_epochs: the most passes over the examples that a round may ask for.
-        max_examples: the most examples used in one round, 0 for all; a larger request is cut down to it.
-        max_megabytes: the most that one round may move, both directions together, in 10^6 bytes.
-        max_minutes: the most time one round may take; a longer deadline is cut down to it.
-        min_separation: seconds that must lie between two rounds.
+    Megabytes are 10^6 bytes, both directions together; a day is the last 24 hours; 0 means no limit where nothing else
+    is said. What each field is for stands in its metadata (`WORDS`), which `edgewise device policy` prints.
+
+    Raises:
+        ConfigError: if a value is of the wrong type or out of its range.
     """
 
-    min_examples: int = 1
-    max_epochs: int = 20
-    max_examples: int = 0
-    max_megabytes: float = 200.0
-    max_minutes: float = 120.0
-    min_separation: float = 0.0
+    min_examples: int = _rule(1, "take part only with at least so many examples to train on")
+    max_epochs: int = _rule(20, "most passes over the examples in one round")
+    max_examples: int = _rule(0, "most examples used in one round; a larger request is cut down to it")
+    max_megabytes: float = _rule(200.0, "most megabytes that one round may move")
+    max_minutes: float = _rule(120.0, "most minutes for one round; a longer deadline is cut down to it")
+    min_separation: float = _rule(0.0, "seconds between two rounds")
+    max_epochs_day: int = _rule(0, "most passes over the examples a day")
+    max_minutes_day: float = _rule(0.0, "most minutes of training a day")
+    max_megabytes_day: float = _rule(0.0, "most megabytes a day")
+    metered_megabytes: float = _rule(0.0, "most megabytes a day on a metered network; 0: stay away from those")
+    require_clipping: float = _rule(0.0, "train only if updates are clipped to at most this L2 norm")
+    require_secure_aggregation: bool = _rule(
+        False, "train only if the coordinator sees sums of updates and no single one"
+    )
+    on_battery: bool = _rule(False, "take part on battery too")
+    min_battery: float = _rule(30.0, "then with at least so many percent")
+    max_temperature: float = _rule(80.0, "most degrees Celsius; a Pi slows itself down from 80")
+    when_throttled: bool = _rule(False, "take part while a Pi's firmware slows it down (heat, weak power supply)")
+    max_load: float = _rule(4.0, "most load a processor core, over the last minute")
+    min_free_disk: float = _rule(200.0, "least free megabytes on the disk")
+    min_free_memory: float = _rule(64.0, "least megabytes of memory that other programs could take")
+    hours: str = _rule("", "only in these hours, such as 22:00-06:00 or 1-5, 12-14; empty: all day")
+    keep_days: float = _rule(0.0, "examples older than so many days are forgotten")
+    keep_examples: int = _rule(100_000, "most examples kept; the oldest go first")
+    keep_megabytes: float = _rule(16.0, "most megabytes of text kept; the oldest go first")
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-                raise ConfigError(f"policy {field.name}: expected a number of at least 0, got {value!r}")
+        for each in fields(self):
+            _check(each.name, type(each.default), getattr(self, each.name))
         if self.min_examples < 1:
             raise ConfigError(f"policy min_examples: expected at least 1, got {self.min_examples}")
+        parse_hours(self.hours)
 
     def examples_used(self, asked: int, held: int) -> int:
         """Return how many of `held` examples a round that asks for `asked` (0 = all) may use."""
@@ -72,6 +94,16 @@ class Policy:
             return f"{asked.epochs} epochs were asked for, the owner allows at most {self.max_epochs}"
         if traffic > self.max_megabytes * MEGABYTE:
             return f"the round would move {traffic / MEGABYTE:.1f} MB, the owner allows {self.max_megabytes:g} MB"
+        return self._not_private_enough(asked) if asked.kind == Kind.TRAIN else None
+
+    def _not_private_enough(self, asked: Assignment) -> str | None:
+        """Return which protection the owner asks for and the assignment does not offer; only training sends much."""
+        norm, secure = offered_clipping(asked), offers_secure_aggregation(asked)
+        if self.require_clipping and not 0 < norm <= self.require_clipping:
+            offer = f"to {norm:g}" if norm > 0 else "not at all"
+            return f"updates would be clipped {offer}, the owner asks for a norm of at most {self.require_clipping:g}"
+        if self.require_secure_aggregation and not secure:
+            return "the owner asks for secure aggregation, and the assignment does not offer it"
         return None
 
 
@@ -93,6 +125,21 @@ def _malformed(asked: Assignment) -> str | None:
     return None
 
 
+def offered_clipping(asked: Assignment) -> float:
+    """Return the L2 norm to which an assignment has updates clipped on the device, 0 for none."""
+    norm = getattr(asked, "clipping_norm", 0.0)  # a protocol without the field offers none
+    return float(norm) if math.isfinite(norm) else 0.0
+
+
+def offers_secure_aggregation(asked: Assignment) -> bool:
+    """Return whether an assignment masks updates so that only their sum can be read."""
+    return bool(getattr(asked, "secure_aggregation", False))
+
+
+WORDS: dict[str, str] = {each.name: each.metadata["words"] for each in fields(Policy)}
+"""What each rule is for, by its name."""
+
+
 def load_policy(path: Path) -> Policy:
     """Read the owner's limits from a JSON file; what it does not name keeps its default.
 
@@ -109,12 +156,82 @@ def load_policy(path: Path) -> Policy:
         found: Any = json.loads(text)
     except ValueError as error:
         raise ConfigError(f"policy file {path}: not JSON ({error})") from error
-    known = [field.name for field in fields(Policy)]
-    if not isinstance(found, dict) or not set(found) <= set(known):
-        raise ConfigError(f"policy file {path}: expected an object with some of {', '.join(known)}")
+    if not isinstance(found, dict) or not set(found) <= set(WORDS):
+        raise ConfigError(f"policy file {path}: expected an object with some of {', '.join(WORDS)}")
     return Policy(**found)
 
 
 def save_policy(path: Path, policy: Policy) -> None:
-    """Write the owner's limits."""
-    path.write_text(json.dumps(asdict(policy), indent=2) + "\n", "utf-8")
+    """Write the owner's limits, those alone that are not the defaults: a better default reaches who chose nothing."""
+    chosen = {name: value for name, value in asdict(policy).items() if value != getattr(Policy(), name)}
+    write_durably(path, (json.dumps(chosen, indent=2) + "\n").encode())
+
+
+def changed(policy: Policy, name: str, text: str) -> Policy:
+    """Return the policy with one rule set from an owner's words.
+
+    Raises:
+        ConfigError: if there is no such rule, or the words are not a value of it.
+
+    Example:
+        >>> changed(Policy(), "on_battery", "yes").on_battery
+        True
+    """
+    if name not in WORDS:
+        raise ConfigError(f"policy {name!r}: there is no such rule; expected one of {', '.join(WORDS)}")
+    kind: Any = type(getattr(Policy(), name))
+    try:
+        value: Any = SWITCH[text.lower()] if kind is bool else kind(text)
+    except (KeyError, ValueError):
+        raise ConfigError(f"policy {name}: expected {KINDS[kind]}, got {text!r}") from None
+    return replace(policy, **{name: value})
+
+
+class PolicyFile:
+    """The owner's rules as a running agent sees them: a change of the file counts from the next look on.
+
+    It is a condition too: a file that became unreadable stops the device, since nobody knows what its owner wants.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._policy = load_policy(path)
+        self._seen = self._stamp()
+        self._error = ""
+
+    def __call__(self) -> Policy:
+        """Return the rules, those that could last be read."""
+        stamp = self._stamp()
+        if stamp != self._seen:
+            self._seen = stamp
+            try:
+                self._policy, self._error = load_policy(self._path), ""
+            except ConfigError as error:
+                self._error = str(error)
+        return self._policy
+
+    def obstacle(self) -> str | None:
+        """Return why not now, or `None`."""
+        self()
+        return "the owner's policy file cannot be used" if self._error else None
+
+    def _stamp(self) -> tuple[int, int, int]:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return 0, 0, 0
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+SWITCH = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
+KINDS = {bool: "yes or no", int: "a whole number of at least 0", float: "a number of at least 0", str: "text"}
+
+
+def _check(name: str, kind: type, value: object) -> None:
+    if kind in (bool, str):
+        right = isinstance(value, kind)
+    else:
+        right = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
+        right = right and math.isfinite(value) and value >= 0  # type: ignore[arg-type,operator]
+    if not right:
+        raise ConfigError(f"policy {name}: expected {KINDS[kind]}, got {value!r}")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import pytest
 
-from edgewise_edge.policy import Policy, load_policy, save_policy
+from edgewise_edge.policy import WORDS, Policy, PolicyFile, changed, load_policy, save_policy
 from edgewise_wire.errors import ConfigError
 from edgewise_wire.messages import Assignment, Kind
 
@@ -62,3 +65,46 @@ def test_a_spoiled_file_of_limits_is_refused_and_never_taken_for_none(tmp_path, 
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_policy(path)
+
+
+@pytest.mark.parametrize("hours", ["22", "25-3", "1:60-2", "5-5", "1-2,", "night"])
+def test_hours_that_are_none_are_refused(hours):
+    with pytest.raises(ConfigError, match="expected hours of the day"):
+        Policy(hours=hours)
+
+
+def test_an_owner_sets_one_rule_in_words(tmp_path):
+    policy = changed(changed(Policy(), "on_battery", "Yes"), "max_load", "1.5")
+    assert policy == Policy(on_battery=True, max_load=1.5)
+    assert changed(policy, "hours", "22-6").hours == "22-6"
+    save_policy(tmp_path / "policy.json", policy)
+    assert load_policy(tmp_path / "policy.json") == policy
+    assert json.loads((tmp_path / "policy.json").read_text()) == {"on_battery": True, "max_load": 1.5}
+    for name, text in (("on_battery", "maybe"), ("max_load", "much"), ("max_epochs", "1.5"), ("max_load", "-1")):
+        with pytest.raises(ConfigError, match=f"policy {name}: expected"):
+            changed(policy, name, text)
+    with pytest.raises(ConfigError, match="there is no such rule"):
+        changed(policy, "volume", "11")
+
+
+def test_every_rule_says_what_it_is_for():
+    assert all(WORDS[field.name] for field in dataclasses.fields(Policy))
+
+
+def test_privacy_that_is_not_offered_is_declined():
+    assert "updates would be clipped not at all" in str(Policy(require_clipping=1.0).refusal(ASKED, held=5, traffic=0))
+    assert "does not offer it" in str(Policy(require_secure_aggregation=True).refusal(ASKED, held=5, traffic=0))
+    evaluation = Assignment(1, kind=Kind.EVALUATE)
+    assert Policy(require_clipping=1.0, require_secure_aggregation=True).refusal(evaluation, held=5, traffic=0) is None
+
+
+def test_a_running_agent_sees_a_change_and_stops_at_a_spoiled_file(tmp_path):
+    path = tmp_path / "policy.json"
+    file = PolicyFile(path)
+    assert (file(), file.obstacle()) == (Policy(), None)
+    save_policy(path, Policy(max_epochs=3))
+    assert file() == Policy(max_epochs=3)
+    path.write_text("{")
+    assert (file(), file.obstacle()) == (Policy(max_epochs=3), "the owner's policy file cannot be used")
+    path.unlink()
+    assert (file(), file.obstacle()) == (Policy(), None)
