@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgewise_coordinator.aggregators.base import Aggregation
+from edgewise_coordinator.decoding import Decoder
 from edgewise_coordinator.machine import Phase, RoundMachine, Status
 from edgewise_coordinator.offers import Offer
 from edgewise_coordinator.state import Report
@@ -25,6 +26,7 @@ class ActiveRound:
     offer: Offer
     desk: UploadDesk
     spool: Path
+    decoder: Decoder
     total: Aggregation
     started: float
     bytes_up_before: int

@@ -24,13 +24,20 @@ class Controls:
     """Knows of each device the last round whose report became part of a version.
 
     Law: a device's cᵢ changes exactly when its Δcᵢ is added to c. So it is told which of its variates counts, and an
-    accepted report of a round that was abandoned afterwards does not.
+    accepted report of a round that was abandoned afterwards does not. The same holds for what a device with error
+    feedback has not said yet.
+
+    Args:
+        client: the devices' half of the algorithm.
+        store: which reports counted.
+        feedback: whether the devices' encoding keeps what it does not say.
     """
 
-    def __init__(self, client: Client, store: StateStore) -> None:
+    def __init__(self, client: Client, store: StateStore, *, feedback: bool = False) -> None:
         self._client = client
+        self._tells = bool(client.correction) or feedback
         since = int(store.recall(SINCE, "0"))
-        self._counted = store.counted_rounds(since) if client.correction else {}
+        self._counted = store.counted_rounds(since) if self._tells else {}
 
     def blob(self, state: State) -> bytes | None:
         """Return what travels to the devices beside the weights, if anything does."""
@@ -43,5 +50,5 @@ class Controls:
 
     def counted(self, round_id: int, participants: Iterable[Participant]) -> None:
         """Note that a round's reports became part of a version."""
-        if self._client.correction:
+        if self._tells:
             self._counted.update({p.device: round_id for p in participants if p.status is Status.REPORTED})

@@ -15,6 +15,8 @@ from edgewise_coordinator.spooled import Check, Spooled
 from edgewise_coordinator.state import Report
 from edgewise_coordinator.update_transforms import Arrival, UpdateTransform, unchanged
 from edgewise_wire.errors import ConfigError
+from edgewise_wire.transforms import Codec
+from edgewise_wire.transforms.compose import check_composition
 from edgewise_wire.weights import Flat
 
 
@@ -53,6 +55,16 @@ class Recipe:
                 f"{self.aggregator.name} needs at least {self.aggregator.least} reports, but a round of this cohort may"
                 f" close with {cohort.least}: ask for more with --min-reports or --cohort"
             )
+
+    def check_encoding(self, codec: Codec) -> None:
+        """Check that updates in this encoding can be aggregated in this way.
+
+        Raises:
+            ConfigError: if they cannot.
+        """
+        robust = self.aggregator.name if self.aggregator.robust else ""
+        variates = self.algorithm.name if self.algorithm.client.parts > 1 else ""
+        check_composition(codec, robust=robust, variates=variates)
 
     def size(self, parameters: int) -> int:
         """Return how many numbers an update has."""

@@ -8,15 +8,15 @@ from edgewise_coordinator.state import Report
 from edgewise_wire.errors import InputError
 from edgewise_wire.messages import EvaluationReport
 
-ENCODING = "float32"
 
-
-def check_measures(report: EvaluationReport, names: Sequence[str]) -> dict[str, float]:
+def check_measures(report: EvaluationReport, names: Sequence[str], most_examples: int = 10_000_000) -> dict[str, float]:
     """Return an evaluation's sums by name: exactly `names`, finite, none negative, none above what it counted.
 
     Raises:
         InputError: naming the measure, its value and what was expected.
     """
+    if not report.examples <= most_examples:
+        raise InputError(f"evaluation: at most {most_examples} examples, the device claims {report.examples}")
     measures = {m.name: m.value for m in report.measures}
     if set(measures) != set(names):
         raise InputError(f"evaluation: expected the sums {sorted(names)}, got {sorted(measures)}")

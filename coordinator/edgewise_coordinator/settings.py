@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from edgewise_wire.errors import ConfigError
+from edgewise_wire.transforms import get
 
 UPLOAD_WINDOW = 8  # chunks in flight a slot: 1 MiB, enough for a 100 ms link at 80 Mbit/s
 
@@ -52,11 +53,12 @@ class RoundSettings:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
-    """What a device is asked to do (McMahan et al. 2017: E, B is the model's own, η)."""
+    """What a device is asked to do (McMahan et al. 2017: E, B is the model's own, η), and how it encodes its update."""
 
     epochs: int = 1
     learning_rate: float = 0.5
     max_examples: int = 0
+    encoding: str = "float32"
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -65,6 +67,7 @@ class TrainingSettings:
             raise ConfigError(f"learning rate: expected a positive number, got {self.learning_rate}")
         if self.max_examples < 0:
             raise ConfigError(f"max examples: expected 0 (all) or more, got {self.max_examples}")
+        get(self.encoding)  # raises ConfigError for what is none
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,3 +25,12 @@ def test_error_feedback_does_not_go_with_the_median() -> None:
         check_composition(get("topk-0.01"), robust="median")
     check_composition(get("topk-0.01"))
     check_composition(get("eden-2"), robust="krum")
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("eden-4", "drift away"), ("topk-0.01", "drift away"), ("clip-1", "clip the")]
+)
+def test_control_variates_are_sent_as_they_are(name: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        check_composition(get(name), variates="scaffold")
+    check_composition(get("float32"), variates="scaffold")

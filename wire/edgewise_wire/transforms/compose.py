@@ -6,12 +6,13 @@ from edgewise_wire.errors import ConfigError
 from edgewise_wire.transforms.base import Codec
 
 
-def check_composition(codec: Codec, *, robust: str = "", masked: bool = False) -> None:
+def check_composition(codec: Codec, *, robust: str = "", variates: str = "", masked: bool = False) -> None:
     """Check that updates so encoded can be aggregated as a round means to.
 
     Args:
         codec: how devices encode.
         robust: the name of an aggregator that picks or orders updates instead of summing them (median, Krum), else "".
+        variates: the name of an algorithm whose updates carry control variates (SCAFFOLD), else "".
         masked: whether the coordinator sees only a sum of masked updates (secure aggregation).
 
     Raises:
@@ -25,6 +26,16 @@ def check_composition(codec: Codec, *, robust: str = "", masked: bool = False) -
         raise ConfigError(
             f"encoding {codec.name} does not go with secure aggregation: masks cancel only in a sum of numbers that "
             f"are decoded alike, and each device's {codec.name} is decoded in its own way; use float32 (or clip-NORM)"
+        )
+    if variates and not codec.linear:
+        raise ConfigError(
+            f"encoding {codec.name} does not go with {variates}: each device keeps its control variate exactly, so "
+            f"what rounding takes from what it sends would make the coordinator's drift away from their mean; use float32"
+        )
+    if variates and codec.name != "float32":
+        raise ConfigError(
+            f"encoding {codec.name} does not go with {variates}: clipping an update would clip the control variate in "
+            f"it, which the device keeps whole; use float32"
         )
     if robust and codec.stateful:
         raise ConfigError(
