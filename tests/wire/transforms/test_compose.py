@@ -28,7 +28,7 @@ def test_error_feedback_does_not_go_with_the_median() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "why"), [("eden-4", "drift away"), ("topk-0.01", "drift away"), ("clip-1", "clip the")]
+    ("name", "why"), [("eden-4", "drift from"), ("topk-0.01", "drift from"), ("clip-1", "clip the")]
 )
 def test_control_variates_are_sent_as_they_are(name: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why):

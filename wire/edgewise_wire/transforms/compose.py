@@ -30,7 +30,7 @@ def check_composition(codec: Codec, *, robust: str = "", variates: str = "", mas
     if variates and not codec.linear:
         raise ConfigError(
             f"encoding {codec.name} does not go with {variates}: each device keeps its control variate exactly, so "
-            f"what rounding takes from what it sends would make the coordinator's drift away from their mean; use float32"
+            f"what rounding takes from what it sends would let the coordinator's drift from their mean; use float32"
         )
     if variates and codec.name != "float32":
         raise ConfigError(
