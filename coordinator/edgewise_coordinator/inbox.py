@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from edgewise_coordinator import refusals
 from edgewise_coordinator.faults import FaultPoint
 from edgewise_coordinator.reports import check_measures
 from edgewise_coordinator.state import Report
@@ -67,7 +68,7 @@ class Inbox:
         elif isinstance(body, BlobRequest):
             self._server.publisher.again(body)
         elif not isinstance(body, Progress):
-            self._server.link.refused["a message that only a coordinator sends"] += 1
+            self._server.link.refused[refusals.NOT_FOR_US] += 1
 
     def _presence(self, device: str, body: Presence, retained: bool) -> None:
         server = self._server
@@ -113,6 +114,9 @@ class Inbox:
             self._server.link.send(device, Abort(body.attempt, "that round is over", away), round_id)
 
     def _decline(self, device: str, round_id: int, body: Decline) -> None:
+        if not round_id:  # no round has this number: the device tells of an assignment that we did not sign
+            self._server.link.refused[refusals.FORGED] += 1
+            return
         current = self._current(device, round_id, body.attempt)
         if current is not None:
             current.machine.failed(device, body.attempt, f"declined: {body.reason}")
@@ -149,7 +153,8 @@ class Inbox:
         try:
             if current.kind is not Kind.EVALUATE:
                 raise InputError("evaluation: expected an update, this round trains")
-            measures = check_measures(body, (*EVALUATION_SUMS, *server.artifact.manifest.metrics))
+            most = server.settings.uploads.max_examples
+            measures = check_measures(body, (*EVALUATION_SUMS, *server.artifact.manifest.metrics), most)
         except InputError as error:
             server.refuse(current, device, body.attempt, str(error))
             return
@@ -168,7 +173,7 @@ class Inbox:
         """Like `_current`, but answers a report that is already safe, or comes too late."""
         current = self._current(device, round_id, attempt)
         if current is None and not self._acknowledge_again(device, round_id, attempt):
-            self._server.link.refused["too late for its round"] += 1
+            self._server.link.refused[refusals.TOO_LATE] += 1
             away = self._server.pace.late(self._server.fleet.online_count)
             self._server.fleet.send_away(device, away)
             self._server.link.send(device, ReportAck(attempt, False, "that round is over", away), round_id)

@@ -5,22 +5,40 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 
+from edgewise_coordinator import refusals
+from edgewise_coordinator.flood import FloodGate
+from edgewise_coordinator.members import Everyone, Members, Seal
 from edgewise_wire import topics
+from edgewise_wire.clock import Clock, SystemClock
 from edgewise_wire.codec import decode, encode
 from edgewise_wire.errors import ProtocolError, TransportError
-from edgewise_wire.messages import Body, Envelope
+from edgewise_wire.messages import Assignment, Body, Envelope
 from edgewise_wire.transport.base import Message, Transport
+
+ROUND_MAX = (1 << 63) - 1  # what SQLite can hold; the wire can say twice as much
 
 
 class Link:
     """Says things to devices of one fleet and reads what they say.
 
     `refused` counts, by reason, what peers sent that was not taken; `unsent` what the transport had no room for.
+    `members` says whom to listen to, `seal` signs assignments.
     """
 
-    def __init__(self, fleet: str, transport: Transport) -> None:
+    def __init__(
+        self,
+        fleet: str,
+        transport: Transport,
+        clock: Clock | None = None,
+        *,
+        members: Members | None = None,
+        seal: Seal | None = None,
+    ) -> None:
         self.fleet = fleet
         self.transport = transport
+        self.members: Members = members or Everyone()
+        self._seal = seal
+        self._gate = FloodGate(clock or SystemClock())
         self.bytes_up = 0
         self.bytes_down = 0
         self.unsent = 0
@@ -38,7 +56,11 @@ class Link:
 
     def send(self, device: str, body: Body, round_id: int = 0) -> None:
         """Say something to a device."""
-        payload = self.wrap(body, round_id)
+        if self._seal is not None and isinstance(body, Assignment):
+            self._next_id += 1
+            payload = self._seal(device, Envelope(self.fleet, round_id, self._next_id, body))
+        else:
+            payload = self.wrap(body, round_id)
         self.bytes_down += len(payload)
         try:
             self.transport.publish(topics.device_down(self.fleet, device), payload)
@@ -52,12 +74,22 @@ class Link:
         if source is None or not message.payload:
             return None
         self.bytes_up += len(message.payload)
+        found = self._check(source.device, message.payload)
+        if isinstance(found, str):
+            self.refused[found] += 1
+            return None
+        return source.device, found
+
+    def _check(self, device: str, payload: bytes) -> Envelope | str:
+        """Return the message, or the kind of its refusal; the cheapest questions come first."""
+        if not self.members.admits(device):
+            return refusals.NOT_A_MEMBER
+        if not self._gate.passes(device):
+            return refusals.FLOOD
         try:
-            envelope = decode(message.payload)
+            envelope = decode(payload)
         except ProtocolError:
-            self.refused["not a valid message"] += 1
-            return None
+            return refusals.INVALID
         if envelope.fleet != self.fleet or envelope.protocol != topics.PROTOCOL:
-            self.refused["another fleet or protocol"] += 1
-            return None
-        return source.device, envelope
+            return refusals.FOREIGN
+        return refusals.IMPOSSIBLE_ROUND if envelope.round > ROUND_MAX else envelope

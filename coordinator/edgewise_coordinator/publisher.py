@@ -74,8 +74,10 @@ class BlobPublisher:
         if blob is None:
             return
         count = chunk_count(blob.ref)
-        for span in request.missing:
-            for index in range(span.first, min(span.last + 1, count)):
+        last = -1
+        for span in sorted(request.missing, key=lambda r: r.first):  # each chunk once, however the ranges overlap
+            first, last = max(span.first, last + 1), max(last, min(span.last, count - 1))
+            for index in range(first, last + 1):
                 key = (request.hash, index)
                 if self._clock.now() - self._published.get(key, -REPEAT_AFTER) >= REPEAT_AFTER:
                     self._enqueue(*key)

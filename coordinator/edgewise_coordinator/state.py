@@ -19,6 +19,7 @@ from edgewise_wire.errors import InputError, UnavailableError
 from edgewise_wire.messages import Kind
 
 SCHEMA_VERSION = 1
+_INTEGER_MAX = (1 << 63) - 1  # the largest that SQLite holds
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS versions (
@@ -234,6 +235,8 @@ class StateStore:
 
     def has_report(self, round_id: int, device: str, attempt: int) -> bool:
         """Return whether this very report is already safe."""
+        if round_id > _INTEGER_MAX:  # a peer may ask about any number
+            return False
         row = self._db.execute(
             "SELECT 1 FROM reports WHERE round_id = ? AND device = ? AND attempt = ?", (round_id, device, attempt)
         )

@@ -7,6 +7,7 @@ number of devices that want to upload. Everything else waits in a first-come que
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,15 @@ from typing import TypeAlias
 
 from edgewise_coordinator.faults import FaultHook, FaultPoint, no_fault
 from edgewise_coordinator.settings import UploadSettings
-from edgewise_wire.blobs import BlobAssembler, check_ref
+from edgewise_wire.blobs import BlobAssembler, check_ref, chunk_count
 from edgewise_wire.clock import Clock
 from edgewise_wire.errors import InputError, ProtocolError, UnavailableError
 from edgewise_wire.messages import Body, ChunkAck, UploadChunk, UploadGrant, UploadRequest
 
 Send: TypeAlias = Callable[[str, Body], None]
 """`send(device, body)`: say something to a device."""
+
+REPEATS = 16  # a link that breaks often sends a chunk again and again, but not for ever
 
 
 @dataclass(slots=True)
@@ -34,6 +37,7 @@ class Upload:
     waiting: bool = True
     heard: float = 0.0
     unacknowledged: int = 0
+    repeated: int = 0
 
 
 class UploadDesk:
@@ -102,6 +106,9 @@ class UploadDesk:
         if upload.assembler.complete:
             self._finish(upload, upload.assembler)
             return
+        upload.repeated += not fresh
+        if upload.repeated > REPEATS * (chunk_count(upload.request.update) + self._settings.window):
+            raise ProtocolError(f"update: the same chunks over and over, {upload.repeated} times")
         upload.unacknowledged += 1
         if not fresh or upload.unacknowledged >= max(1, self._settings.window // 2):
             upload.unacknowledged = 0
@@ -145,6 +152,8 @@ class UploadDesk:
         if request.update.size != expected_bytes:
             raise InputError(f"update: expected {expected_bytes} bytes, the device announced {request.update.size}")
         check_ref(request.update, expected_bytes)
+        if not math.isfinite(request.loss):
+            raise InputError(f"update: expected a finite loss, got {request.loss}")
         if not 1 <= request.examples <= self._settings.max_examples:
             raise InputError(
                 f"update: expected 1 to {self._settings.max_examples} examples, the device claims {request.examples}"

@@ -175,7 +175,7 @@ def test_an_update_of_the_wrong_length_is_refused(scene: Make) -> None:
     s = scene(goal=1, rounds=1, algorithm=scaffold(1))
     s.join("d1")  # sends Δw alone
     s.settle()
-    assert s.coordinator.link.refused["update"] == 1
+    assert s.coordinator.link.refused["update: another size than the model's"] == 1
 
 
 def test_what_one_message_cannot_name_is_refused_at_once(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
