@@ -24,6 +24,7 @@ from edgewise_wire.artifact import Artifact
 from edgewise_wire.errors import RunError
 from edgewise_wire.files import write_durably
 from edgewise_wire.topics import check_name
+from edgewise_wire.transforms import EXAMPLES
 from edgewise_wire.transport.mqtt import MqttTransport
 
 VIEW_SECONDS = 0.25
@@ -45,6 +46,12 @@ STOPPED = 130  # what shells give a command that Ctrl-C ended
 @click.option("--epochs", default=1, show_default=True, help="Passes over a device's examples in a round.")
 @click.option("--learning-rate", default=0.5, show_default=True, help="Of the devices' SGD.")
 @click.option("--max-examples", default=0, help="Most examples a device uses in a round. [default: all]")
+@click.option(
+    "--compress",
+    default="float32",
+    show_default=True,
+    help=f"How devices encode their updates: {', '.join(EXAMPLES)}. eden-2 is a sixteenth of float32.",
+)
 @click.option("--server-learning-rate", default=1.0, show_default=True, help="How far the mean update is followed.")
 @click.option("--evaluate-every", default=1, show_default=True, help="Rounds between evaluations, 0 for never.")
 @click.option("--selection-timeout", default=300.0, show_default=True, help="Seconds to wait for enough devices.")
@@ -117,7 +124,7 @@ def _settings(o: dict[str, Any]) -> Settings:
             report_timeout=o["report_timeout"],
             offline_grace=o["offline_grace"],
         ),
-        training=TrainingSettings(o["epochs"], o["learning_rate"], o["max_examples"]),
+        training=TrainingSettings(o["epochs"], o["learning_rate"], o["max_examples"], o["compress"]),
         evaluate_every=o["evaluate_every"],
         seed=o["seed"],
         keep_updates=o["keep_updates"],

@@ -34,6 +34,7 @@ from edgewise_wire.messages import (
     UploadGrant,
     UploadRequest,
 )
+from edgewise_wire.transforms import Key, get
 from edgewise_wire.transport.base import Message, Transport, Will
 
 
@@ -68,6 +69,8 @@ class ScriptedDevice:
     answer_assignments: bool = True
     send_chunks: bool = True
     trained: int = 0
+    encoding: str = ""
+    residual: np.ndarray | None = None
     _id: int = 100
 
     def join(self) -> None:
@@ -143,14 +146,17 @@ class ScriptedDevice:
             self.say(EvaluationReport(a.attempt, 2, measures))
             return
         weights = np.frombuffer(b"".join(self.weights[i] for i in sorted(self.weights)), "<f4")
-        self.update = self.train(weights, a).astype("<f4").tobytes()
+        update = self.train(weights, a).astype("<f4")
+        encoded = get(a.encoding).encode(update, Key(a.seed, self.round_id, self.name), self.residual)
+        self.update, self.residual = encoded.data, encoded.residual
         self.trained += 1
         self.request()
 
     def request(self) -> None:
         assert self.assignment is not None
         ref = make_ref(self.update)
-        self.say(UploadRequest(self.assignment.attempt, ref, self.examples, 2.5, 4, 1.0, "float32"))
+        encoding = self.encoding or self.assignment.encoding
+        self.say(UploadRequest(self.assignment.attempt, ref, self.examples, 2.5, 4, 1.0, encoding))
 
     def _send_missing(self, have: tuple[Range, ...], window: int) -> None:
         if self.assignment is None or not self.send_chunks:
