@@ -16,7 +16,7 @@ import numpy as np
 from edgewise_edge.availability import Availability, bounded
 from edgewise_edge.home import Home
 from edgewise_edge.host import Host
-from edgewise_edge.link import Heard, Identity, Link, sentence
+from edgewise_edge.link import Heard, Identity, Link, Vouches, sentence
 from edgewise_edge.model import LatestModel
 from edgewise_edge.participation import Entry, Outcome, ParticipationLog
 from edgewise_edge.policy import Policy
@@ -63,6 +63,7 @@ class Agent:
         clock: where the time comes from.
         policy: the owner's limits.
         rng: jitters the check-ins; nothing that is learned depends on it.
+        vouches: takes only assignments that it says the coordinator signed; `None` takes any.
 
     Raises:
         UnavailableError, DataError: if the folder's files cannot be used.
@@ -82,8 +83,9 @@ class Agent:
         clock: Clock | None = None,
         policy: Policy | None = None,
         rng: np.random.Generator | None = None,
+        vouches: Vouches | None = None,
     ) -> None:
-        self.link = link = Link(transport, identity)
+        self.link = link = Link(transport, identity, vouches)
         self._clock = clock = clock or SystemClock()
         policy = policy or Policy()
         self._host = host
@@ -224,7 +226,12 @@ class Agent:
             self.link.say(Decline(asked.attempt, sentence(earlier.reason)), work.round)
 
     def _is_past(self, entry: Entry) -> bool:
-        """Whether a participation ended so long ago that no broker can be delivering its assignment again."""
+        """Whether a participation ended so long ago that no broker can be delivering its assignment again.
+
+        A signed one is never past: who sends the same message again has recorded it.
+        """
+        if self.link.signed:
+            return False
         return entry.ended is not None and self._clock.wall() - entry.ended > REPEAT_SECONDS
 
     def _consider(self, work: Work) -> None:

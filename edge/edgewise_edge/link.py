@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from edgewise_wire import topics
 from edgewise_wire.codec import decode, encode
@@ -17,6 +18,7 @@ from edgewise_wire.messages import (
     Body,
     ChunkAck,
     ComeBackLater,
+    Decline,
     Envelope,
     Presence,
     ReportAck,
@@ -31,6 +33,9 @@ HEARD: Final = (Assignment, UploadGrant, ChunkAck, ReportAck, Abort, ComeBackLat
 """What a coordinator may say to a device; anything else on its `down` topic is dropped."""
 
 SENTENCE_BYTES = 512
+
+Vouches: TypeAlias = Callable[[str, bytes, bytes], bool]
+"""`vouches(device, payload, signature)`: whether the coordinator signed this payload for this device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +80,12 @@ class Link:
         up: whether the link is up, as far as the agent has heard.
         dropped: how many messages were of no use, by reason.
         bytes_in: the payload bytes of everything that came.
+        signed: whether only assignments are taken that `vouches` says the coordinator signed.
     """
 
-    def __init__(self, transport: Transport, identity: Identity) -> None:
+    def __init__(self, transport: Transport, identity: Identity, vouches: Vouches | None = None) -> None:
+        self.signed = vouches is not None
+        self._vouches = vouches
         self.transport = transport
         self.identity = identity
         self.dropped: Counter[str] = Counter()
@@ -128,7 +136,24 @@ class Link:
         if message.topic != expected or not isinstance(body, (BlobChunk, *HEARD)):
             self.drop("misplaced", f"{type(body).__name__} on {message.topic[:120]!r}")
             return None
+        if isinstance(body, Assignment) and not self._is_signed(message.payload, body.signature):
+            self._drop_forged(envelope.round)
+            return None
         return Heard(envelope.round, envelope.message_id, body)
+
+    def _is_signed(self, payload: bytes, signature: bytes) -> bool:
+        return self._vouches is None or self._vouches(self.identity.device, payload, signature)
+
+    def _drop_forged(self, round_number: int) -> None:
+        """Count an assignment that the coordinator did not sign, and tell the operator now and then.
+
+        It is not declined: its round and attempt may be those of an honest one. Round 0 is no round.
+        """
+        self.drop("forged", f"an assignment of round {round_number} without the coordinator's signature")
+        count = self.dropped["forged"]
+        if not count & (count - 1):  # the 1st, 2nd, 4th, 8th, …: a flood of forgeries is not answered by another
+            log.warning("refused an assignment that the coordinator did not sign (%d so far)", count)
+            self.say(Decline(0, f"refused {count} assignments that the coordinator did not sign"))
 
     def drop(self, kind: str, detail: str) -> None:
         """Count a message that was of no use."""

@@ -136,13 +136,13 @@ class World:
         self.loaded.append(path)
         return self.trainer
 
-    def start(self) -> Agent:
+    def start(self, **options) -> Agent:
         """Start the device's process."""
         identity = Identity(FLEET, DEVICE, next(self.sessions))
         link = self.broker.connect(DEVICE, will=identity.will)
         host = DeviceHost(self.home, self.store, conditions=self.conditions, load=self.load)
         rng = np.random.default_rng(0)
-        self.agent = Agent(self.home, link, identity, host, clock=self.clock, policy=self.policy, rng=rng)
+        self.agent = Agent(self.home, link, identity, host, clock=self.clock, policy=self.policy, rng=rng, **options)
         return self.agent
 
     def kill(self) -> None:
