@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 
 from edgewise_edge.availability import Availability, bounded
+from edgewise_edge.budget import Budget
 from edgewise_edge.home import Home
 from edgewise_edge.host import Host
 from edgewise_edge.link import Heard, Identity, Link, Vouches, sentence
@@ -61,7 +63,8 @@ class Agent:
         identity: fleet, device, and the session number of this process.
         host: examples, trainer and conditions.
         clock: where the time comes from.
-        policy: the owner's limits.
+        policy: the owner's limits, or what returns them as they are now.
+        metered: whether the network costs its owner money now.
         rng: jitters the check-ins; nothing that is learned depends on it.
         vouches: takes only assignments that it says the coordinator signed; `None` takes any.
 
@@ -81,22 +84,25 @@ class Agent:
         host: Host,
         *,
         clock: Clock | None = None,
-        policy: Policy | None = None,
+        policy: Policy | Callable[[], Policy] | None = None,
+        metered: Callable[[], bool] = lambda: False,
         rng: np.random.Generator | None = None,
         vouches: Vouches | None = None,
     ) -> None:
         self.link = link = Link(transport, identity, vouches)
         self._clock = clock = clock or SystemClock()
-        policy = policy or Policy()
+        fixed = policy if isinstance(policy, Policy) else Policy()
+        rules = policy if callable(policy) else lambda: fixed
         self._host = host
         self._release_at = math.inf
         self._records = records = ParticipationLog(home.participation)
+        budget = Budget(records, clock, rules, metered)
         self._status = status = Status(home.status, link, clock)
         model = LatestModel(home)
         rng = rng or np.random.default_rng(identity.session)
-        self._availability = Availability(link, host, status, model, clock=clock, policy=policy, rng=rng)
+        self._availability = Availability(link, host, status, model, clock=clock, policy=rules, budget=budget, rng=rng)
         self._worker = Worker(
-            home, link, host, status, model, records, clock=clock, policy=policy, on_end=self._on_end
+            home, link, host, status, model, records, clock=clock, policy=rules, budget=budget, on_end=self._on_end
         )  # fmt: skip
         last = records.last_report()
         if last is not None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
+from edgewise_edge.budget import Budget
 from edgewise_edge.host import Counts, Host
 from edgewise_edge.link import Link
 from edgewise_edge.model import LatestModel
@@ -30,7 +32,7 @@ class Availability:
 
     def __init__(
         self, link: Link, host: Host, status: Status, model: LatestModel,
-        *, clock: Clock, policy: Policy, rng: np.random.Generator,
+        *, clock: Clock, policy: Callable[[], Policy], budget: Budget, rng: np.random.Generator,
     ) -> None:  # fmt: skip
         self._link = link
         self._host = host
@@ -38,6 +40,7 @@ class Availability:
         self._model = model
         self._clock = clock
         self._policy = policy
+        self._budget = budget
         self._rng = rng
         self._counts = Counts(0, 0)
         self._earliest = -math.inf
@@ -45,7 +48,7 @@ class Availability:
 
     def keep_distance(self, since_report: float) -> None:
         """Keep the owner's separation from a report that was accepted so many seconds ago."""
-        self._earliest = self._clock.now() + max(self._policy.min_separation - max(since_report, 0.0), 0.0)
+        self._earliest = self._clock.now() + max(self._policy().min_separation - max(since_report, 0.0), 0.0)
         self.due = max(self.due, self._earliest)
 
     def connected(self) -> None:
@@ -89,9 +92,10 @@ class Availability:
             why = self._host.obstacle()
         except EdgewiseError as error:
             return str(error)
-        if why is None and self._counts.train < self._policy.min_examples:
-            why = f"{self._counts.train} examples to train on, the owner asks for at least {self._policy.min_examples}"
-        return why
+        least = self._policy().min_examples
+        if why is None and self._counts.train < least:
+            why = f"{self._counts.train} examples to train on, the owner asks for at least {least}"
+        return why or self._budget.obstacle()
 
     def check_in(self, work: Work | None) -> None:
         """Say what this device has, and which work it still holds."""

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgewise_wire.errors import DataError, UnavailableError
 from edgewise_wire.messages import Assignment, Kind
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 ENTRIES_MAX = 20_000  # 20 rounds a day for almost three years; about 5 MB
 
 
@@ -52,6 +52,16 @@ class Entry:
     seconds: float = 0.0
     bytes_down: int = 0
     bytes_up: int = 0
+    bytes_metered: int = 0
+
+
+class Used(NamedTuple):
+    """What participations took together: epochs begun, seconds computed, bytes both ways, those on metered networks."""
+
+    epochs: int = 0
+    seconds: float = 0.0
+    traffic: int = 0
+    metered: int = 0
 
 
 _COLUMNS = tuple(Entry.__dataclass_fields__)
@@ -79,6 +89,8 @@ class ParticipationLog:
             if version > SCHEMA_VERSION:
                 raise DataError(f"{path}: written by a newer edgewise (version {version}); update this one")
             self._db.execute(f"CREATE TABLE IF NOT EXISTS participation ({_TABLE})")
+            if version == 1:  # CREATE leaves the first version's table as it was
+                self._db.execute("ALTER TABLE participation ADD COLUMN bytes_metered NOT NULL DEFAULT 0")
             self._db.execute("CREATE INDEX IF NOT EXISTS by_time ON participation (began)")
             self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         except sqlite3.OperationalError as error:
@@ -104,11 +116,27 @@ class ParticipationLog:
             [ENTRIES_MAX],
         )
 
-    def add_traffic(self, digest: bytes, down: int, up: int) -> None:
+    def add_traffic(self, digest: bytes, down: int, up: int, *, metered: bool = False) -> None:
         """Add bytes that were moved for an assignment."""
         self._write(
-            "UPDATE participation SET bytes_down=bytes_down+?, bytes_up=bytes_up+? WHERE digest=?", [down, up, digest]
+            "UPDATE participation SET bytes_down=bytes_down+?, bytes_up=bytes_up+?, bytes_metered=bytes_metered+?"
+            " WHERE digest=?",
+            [down, up, (down + up) if metered else 0, digest],
         )
+
+    def add_seconds(self, digest: bytes, seconds: float) -> None:
+        """Add time that was computed for an assignment, whatever becomes of it."""
+        self._write("UPDATE participation SET seconds=seconds+? WHERE digest=?", [seconds, digest])
+
+    def used(self, since: float, until: float) -> Used:
+        """Return what the participations took that ended after `since`, or run still, and began before `until`."""
+        [row] = self._db.execute(
+            "SELECT coalesce(sum(CASE WHEN kind='train' AND (seconds>0 OR steps>0) THEN asked_epochs END), 0),"
+            " coalesce(sum(seconds), 0), coalesce(sum(bytes_down + bytes_up), 0), coalesce(sum(bytes_metered), 0)"
+            " FROM participation WHERE (ended IS NULL OR ended > ?) AND began < ?",
+            [since, until],
+        )
+        return Used(*row)
 
     def note(self, digest: bytes, figures: Mapping[str, float]) -> None:
         """Add figures to an assignment's row: examples, steps, loss, norm, seconds."""

@@ -42,6 +42,7 @@ class Phase:
     due = math.inf
     bytes_down = 0
     bytes_up = 0
+    seconds = 0.0
 
     @property
     def finished(self) -> bool:

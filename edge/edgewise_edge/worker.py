@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edgewise_edge.budget import Budget
 from edgewise_edge.control import Controls
 from edgewise_edge.correction import Correction
 from edgewise_edge.download import Download
@@ -38,6 +39,7 @@ from edgewise_wire.messages import (
 log = logging.getLogger(__name__)
 
 CONDITION_SECONDS = 5.0  # how often a working device that computes nothing looks at its conditions
+ACCOUNT_SECONDS = 30.0  # a killed process forgets at most so much of the time it computed
 BEGINNINGS_MAX = 3  # a graph that kills the process is not tried for ever
 BLOB_BYTES_MAX = CHUNKS_MAX * CHUNK_BYTES
 
@@ -61,7 +63,7 @@ class Worker:
 
     def __init__(
         self, home: Home, link: Link, host: Host, status: Status, model: LatestModel, records: ParticipationLog,
-        *, clock: Clock, policy: Policy, on_end: Callable[[Ended], None],
+        *, clock: Clock, policy: Callable[[], Policy], budget: Budget, on_end: Callable[[Ended], None],
     ) -> None:  # fmt: skip
         self.work: Work | None = None
         self._home = home
@@ -72,6 +74,8 @@ class Worker:
         self._records = records
         self._clock = clock
         self._policy = policy
+        self._budget = budget
+        self._accounted = 0.0
         self._on_end = on_end
         self._blobs = BlobStore(home.blobs)
         self._session = SessionFolder(home.session, link.identity.fleet)
@@ -104,7 +108,8 @@ class Worker:
             return self._discreet(error)
         traffic = 0 if self._blobs.has(asked.graph.hash) else asked.graph.size
         traffic += asked.weights.size + (asked.control.size if asked.correction else 0) + update_bytes(asked)
-        return self._host.obstacle() or self._policy.refusal(asked, held=held, traffic=traffic)
+        why = self._host.obstacle() or self._policy().refusal(asked, held=held, traffic=traffic)
+        return why or self._budget.refusal(asked, traffic)
 
     def accept(self, work: Work) -> None:
         """Take an assignment and begin.
@@ -115,7 +120,7 @@ class Worker:
         self._session.save(work)
         self._records.begin(work.digest, work.round, work.asked, work.received, Outcome.WORKING)
         self._link.say(Accept(work.asked.attempt), work.round)
-        self._take_up(work, self._policy.seconds_allowed(work.asked.deadline))
+        self._take_up(work, self._policy().seconds_allowed(work.asked.deadline))
         self._begin(self._download(work))
 
     def resume(self) -> None:
@@ -131,7 +136,7 @@ class Worker:
             return
         if entry is None:
             self._records.begin(work.digest, work.round, work.asked, self._clock.wall(), Outcome.WORKING)
-        allowed = self._policy.seconds_allowed(work.asked.deadline)
+        allowed = self._policy().seconds_allowed(work.asked.deadline)
         # A device's clock may have jumped: never wait longer than the deadline, never believe that it lies ahead.
         passed = min(max(self._clock.wall() - work.received, 0.0), allowed) if work.received else 0.0
         log.info("taking up %s where it was left", work)
@@ -170,7 +175,7 @@ class Worker:
             return
         if now >= self._condition_at:
             self._condition_at = now + CONDITION_SECONDS
-            if why := self._host.obstacle():
+            if why := self._host.obstacle() or self._overrun():
                 self.give_up(Outcome.DECLINED, why)
                 return
         if now >= self._phase.due:
@@ -181,10 +186,12 @@ class Worker:
 
     def compute(self) -> None:
         """Compute one batch, unless the device may not any more."""
-        if why := self._host.obstacle():
+        if why := self._host.obstacle() or self._overrun():
             self.give_up(Outcome.DECLINED, why)
-        else:
-            self._guarded(self._phase.compute)
+            return
+        self._guarded(self._phase.compute)
+        if self._phase.seconds - self._accounted >= ACCOUNT_SECONDS:
+            self._account()
 
     def pause(self) -> None:
         """Let go of everything but the files, from which the next process resumes."""
@@ -198,11 +205,32 @@ class Worker:
         self._status.enter(phase.state, self.work)
         self._guarded(phase.start)
 
+    def _overrun(self) -> str | None:
+        """Return which of the owner's limits a day this work has passed by now."""
+        moved = self._phase.bytes_down + self._phase.bytes_up
+        return self._budget.overrun(self._phase.seconds - self._accounted, moved)
+
+    def _account(self) -> None:
+        """Write down the time computed since the last call: also work that is given up, or killed, takes it."""
+        seconds = self._phase.seconds - self._accounted
+        if self.work is not None and seconds > 0:
+            self._recorded(self._records.add_seconds, self.work.digest, seconds)
+            self._accounted = self._phase.seconds
+            self._budget.changed()
+
     def _leave_phase(self) -> None:
+        self._account()
+        self._accounted = 0.0
         phase, self._phase = self._phase, Phase()
         phase.stop()
         if self.work is not None and (phase.bytes_down or phase.bytes_up):
-            self._recorded(self._records.add_traffic, self.work.digest, phase.bytes_down, phase.bytes_up)
+            self._recorded(
+                lambda digest: self._records.add_traffic(
+                    digest, phase.bytes_down, phase.bytes_up, metered=self._budget.metered()
+                ),
+                self.work.digest,
+            )
+            self._budget.changed()
 
     def _advance(self) -> None:
         work, phase = self.work, self._phase
@@ -223,7 +251,7 @@ class Worker:
 
     def _computing(self, work: Work) -> Compute:
         files = self._blobs.path(work.asked.graph.hash), self._blobs.path(work.asked.weights.hash)
-        most = self._policy.examples_used(work.asked.max_examples, self._host.counts().of(work.asked.kind))
+        most = self._policy().examples_used(work.asked.max_examples, self._host.counts().of(work.asked.kind))
         return Compute(
             self._host, self._clock, work, self._link.identity.device, *files, most,
             lambda trainer: self._correction(work.asked, trainer),
@@ -251,7 +279,7 @@ class Worker:
                 controls.save(work.round, result.control, work.asked.control_round)
         report = make_report(work, result, phase.seconds, self._session.update)
         self._session.save_report(work, report)
-        figures: dict[str, float] = {"examples": result.examples, "seconds": phase.seconds}
+        figures: dict[str, float] = {"examples": result.examples}
         if isinstance(result, LocalUpdate):
             figures |= {"steps": result.steps, "loss": result.loss, "norm": result.norm}
         self._recorded(self._records.note, work.digest, figures)

@@ -822,3 +822,76 @@ def test_a_reference_that_lies_about_the_whole_ends_the_work(world):
     world.say(world.assignment(graph=lie))
     assert "the whole is not" in until(world, Decline).reason
     assert isinstance(world.assignment(), Assignment)
+
+
+# The owner's day ---------------------------------------------------------------------------------------------------
+
+
+def slowly(world, seconds):
+    """Let each training step take so long."""
+    step = world.trainer.train_step
+
+    def slow(*arguments, **options):
+        world.clock.advance(seconds)
+        return step(*arguments, **options)
+
+    world.trainer.train_step = slow
+
+
+def test_minutes_a_day_end_training_within_one_batch_and_count_over_restarts(world):
+    world.policy = Policy(max_minutes_day=1.0)
+    slowly(world, 25.0)
+    world.start()
+    world.say(world.assignment())
+    assert until(world, Decline).reason == "the owner's 1 minutes a day are used up"
+    assert world.trainer.steps == 3
+    assert history(world)[0].seconds == 75.0
+    world.kill()
+    world.start()
+    world.bodies()
+    world.wait(4000.0)
+    assert world.bodies(CheckIn) == []
+    world.clock.advance(86400.0)
+    world.wait(61.0)
+    assert world.bodies(CheckIn) != []
+
+
+def test_a_killed_process_leaves_the_time_that_it_computed(world):
+    world.policy = Policy(max_minutes_day=2.0)
+    slowly(world, 15.0)
+    world.start()
+    world.say(world.assignment())
+    world.run(lambda: world.trainer.steps == 5)
+    world.kill()
+    world.start()
+    assert until(world, Decline).reason == "the owner's 2 minutes a day are used up"
+    assert world.trainer.steps == 5 + 4  # of the 75 s before the kill the last 15 were not written down yet
+
+
+def test_epochs_and_megabytes_a_day_are_kept(world, tmp_path):
+    world.policy = Policy(max_epochs_day=3)
+    world.start()
+    world.say(world.assignment())
+    world.receive(until(world, UploadRequest), tmp_path)
+    world.say(ReportAck(1, True))
+    world.run(steps=3)
+    world.round = 2
+    world.say(world.assignment())
+    assert until(world, Decline).reason == "2 epochs were asked for, of the owner's 3 a day 1 are left"
+    world.policy = Policy(max_megabytes_day=0.005)
+    world.kill()
+    world.start()
+    world.round = 3
+    world.say(world.assignment())
+    assert "of the owner's 0.005 MB a day" in until(world, Decline).reason
+
+
+def test_a_policy_that_changes_counts_at_once(world):
+    now = [Policy()]
+    world.policy = lambda: now[0]
+    world.start()
+    world.say(world.assignment())
+    world.run(lambda: world.trainer.steps == 2)
+    now[0] = Policy(max_minutes_day=0.001)
+    slowly(world, 1.0)
+    assert until(world, Decline).reason == "the owner's 0.001 minutes a day are used up"

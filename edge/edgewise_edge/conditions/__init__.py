@@ -5,7 +5,7 @@ A further one is a class with `period` and `check`, in `CONDITIONS`; its rule is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from edgewise_edge.conditions.base import Condition, Finding, Machine, Watched
@@ -19,7 +19,7 @@ from edgewise_edge.conditions.temperature import Temperature
 from edgewise_edge.conditions.throttling import Throttling
 from edgewise_wire.clock import Clock
 
-__all__ = ["CONDITIONS", "Condition", "Finding", "Machine", "Network", "Watched", "watch"]
+__all__ = ["CONDITIONS", "Condition", "Finding", "Machine", "Network", "Watched", "metered", "watch"]
 
 CONDITIONS: Final[tuple[Callable[[Machine], Condition], ...]] = (
     Power,
@@ -36,3 +36,8 @@ CONDITIONS: Final[tuple[Callable[[Machine], Condition], ...]] = (
 def watch(machine: Machine, clock: Clock) -> tuple[Watched, ...]:
     """Return every condition of a machine, looked at by this clock."""
     return tuple(Watched(make(machine), clock) for make in CONDITIONS)
+
+
+def metered(watched: Sequence[Watched]) -> bool:
+    """Return whether the network costs money, by the latest look of the condition that looks at it."""
+    return any(isinstance(one.condition, Network) and one.condition.metered for one in watched)

@@ -95,7 +95,7 @@ class Watched:
     """A condition as the agent asks it: between any two batches, and looked at once a period at the most."""
 
     def __init__(self, condition: Condition, clock: Clock) -> None:
-        self._condition = condition
+        self.condition = condition
         self._clock = clock
         self._again = -math.inf
         self._finding: Finding | None = None
@@ -103,8 +103,8 @@ class Watched:
     def finding(self) -> Finding:
         """Return what the latest look found."""
         if self._finding is None or self._clock.now() >= self._again:
-            self._finding = self._condition.check()
-            self._again = self._clock.now() + self._condition.period
+            self._finding = self.condition.check()
+            self._again = self._clock.now() + self.condition.period
         return self._finding
 
     def obstacle(self) -> str | None:
