@@ -43,8 +43,8 @@ class Sizes:
     max_examples: int
 
 
-SMALL = Sizes(vocabulary=2_000, embedding=64, units=128, steps=12, learning_rate=4.0, epochs=3, max_examples=1_500)
-FULL = Sizes(vocabulary=10_000, embedding=96, units=670, steps=20, learning_rate=4.0, epochs=2, max_examples=1_000)
+SMALL = Sizes(vocabulary=2_000, embedding=64, units=128, steps=12, learning_rate=2.0, epochs=3, max_examples=1_500)
+FULL = Sizes(vocabulary=10_000, embedding=96, units=670, steps=20, learning_rate=2.0, epochs=2, max_examples=1_000)
 CLIP_NORM = 1.0  # lets SGD take the large steps that a recurrent network's rare large gradients would forbid
 
 
