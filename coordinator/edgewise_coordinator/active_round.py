@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgewise_coordinator.aggregators.base import Aggregation
+from edgewise_coordinator.buffered import BufferMachine
 from edgewise_coordinator.decoding import Decoder
 from edgewise_coordinator.machine import Phase, RoundMachine, Status
 from edgewise_coordinator.offers import Offer
@@ -47,11 +48,17 @@ class ActiveRound:
         """How many training rounds there were with this one; 0 for an evaluation."""
         return self.machine.number if self.kind is Kind.TRAIN else 0
 
-    def time_left(self, now: float) -> float:
-        """Return the seconds until reports are no longer taken."""
-        return max(1.0, self.machine.since + self.machine.settings.report_timeout - now)
+    @property
+    def buffered(self) -> bool:
+        """Whether devices of earlier rounds may report to it."""
+        return isinstance(self.machine, BufferMachine)
 
-    def assignment(self, attempt: int, template: Assignment, now: float) -> Assignment:
+    def round_of(self, device: str) -> int:
+        """Return the round that messages to this device are about: that of its assignment."""
+        found = self.machine.participants.get(device)
+        return self.round_id if found is None else found.round_id
+
+    def assignment(self, device: str, attempt: int, template: Assignment) -> Assignment:
         """Return what to ask of a device: the settings in `template`, this round's blobs, the time that is left."""
         return replace(
             template,
@@ -61,13 +68,15 @@ class ActiveRound:
             weights=self.offer.weights,
             control=self.offer.control if template.correction else BlobRef(),
             version=self.version,
-            deadline=self.time_left(now),
+            deadline=self.machine.time_left(device),
         )
 
-    def live(self, device: str, attempt: int) -> bool:
-        """Return whether a report of this attempt would still count."""
+    def live(self, device: str, attempt: int, round_id: int | None = None) -> bool:
+        """Return whether a report of this attempt (at the assignment of round `round_id`) would still count."""
         found = self.machine.find(device, attempt)
-        return self.machine.phase.open and found is not None and found.status.live
+        if not self.machine.phase.open or found is None or not found.status.live:
+            return False
+        return round_id is None or round_id == found.round_id
 
     def summary(self, reports: list[Report], seconds: float, bytes_up: int, bytes_down: int) -> RoundSummary:
         """Return what is to be told of the round now."""

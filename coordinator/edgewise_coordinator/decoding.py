@@ -47,8 +47,10 @@ class Decoder:
         if (request.encoding or "float32") != self.codec.name:
             raise InputError(f"update: expected it encoded as {self.codec.name}, the device sends {request.encoding!r}")
 
-    def plain(self, device: str, file: Path) -> Path:
+    def plain(self, device: str, file: Path, round_id: int | None = None) -> Path:
         """Return the file with the plain numbers; `file` itself where it has them already.
+
+        `round_id` is the round of the assignment, where that is an earlier one (in a buffer).
 
         Raises:
             ProtocolError: if the bytes are not an update in this encoding.
@@ -56,7 +58,7 @@ class Decoder:
         """
         if self.codec.name == "float32":
             return file
-        key = Key(self.seed, self._round, device)
+        key = Key(self.seed, self._round if round_id is None else round_id, device)
         update = self.codec.decode(file.read_bytes(), self._numbers, key)
         plain = file.with_suffix(PLAIN)
         try:

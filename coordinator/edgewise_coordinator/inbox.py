@@ -73,31 +73,35 @@ class Inbox:
     def _presence(self, device: str, body: Presence, retained: bool) -> None:
         server = self._server
         server.fleet.presence(device, body.online, body.session)
-        if server.round is not None:
-            server.round.machine.presence(device, body.online)
+        for current in server.open_rounds:
+            current.machine.presence(device, body.online)
         if body.online and retained and server.pace.calls(server.fleet.online_count):
             # It was online before we listened, so it has no reason to speak first.
             server.call(device)
 
     def _check_in(self, device: str, body: CheckIn) -> None:
-        server, current = self._server, self._server.round
+        server = self._server
         if body.resume_round:
             self._still_working(device, body)
             return
-        if current is not None:
+        for current in server.open_rounds:
             known = current.machine.participants.get(device)
-            if known is not None and current.live(device, known.attempt):
-                # It is idle though it has work from us: the assignment was lost, or it restarted.
-                current.machine.presence(device, True)
+            if known is None or not current.live(device, known.attempt):
+                continue
+            # It is idle though it has work from us: the assignment was lost, or it restarted.
+            current.machine.presence(device, True)
+            if known.round_id == current.round_id:
                 server.send_assignment(current, device, known.attempt)
                 return
+            current.machine.failed(device, known.attempt, "its assignment was lost")
+            current.desk.forget(device)
         server.fleet.check_in(device, body)
         server.steer(device)
 
     def _still_working(self, device: str, body: CheckIn) -> None:
-        server, current = self._server, self._server.round
+        server, current = self._server, self._current(device, body.resume_round, body.resume_attempt)
         server.fleet.presence(device, True, body.session)
-        if current is not None and current.round_id == body.resume_round and current.live(device, body.resume_attempt):
+        if current is not None:
             current.machine.presence(device, True)
             current.machine.accepted(device, body.resume_attempt)
         elif not self._acknowledge_again(device, body.resume_round, body.resume_attempt):
@@ -163,11 +167,9 @@ class Inbox:
         server.accept(current, device, body.attempt)
 
     def _current(self, device: str, round_id: int, attempt: int) -> ActiveRound | None:
-        """Return the running round if this is about it and the device is at work for it."""
-        current = self._server.round
-        if current is None or current.round_id != round_id or not current.live(device, attempt):
-            return None
-        return current
+        """Return the running round that this is about, if the device is at work for it."""
+        open_rounds = self._server.open_rounds
+        return next((current for current in open_rounds if current.live(device, attempt, round_id)), None)
 
     def _report_of(self, device: str, round_id: int, attempt: int) -> ActiveRound | None:
         """Like `_current`, but answers a report that is already safe, or comes too late."""

@@ -67,7 +67,11 @@ class Status(str, Enum):
 
 @dataclass(slots=True)
 class Participant:
-    """A device in this round. `offline_since` is when its link broke, `None` while it holds."""
+    """A device in this round. `offline_since` is when its link broke, `None` while it holds.
+
+    `round_id` is the round of its assignment, `version` the one that it starts from; only a buffer's participants may
+    come from an earlier round.
+    """
 
     device: str
     attempt: int
@@ -75,6 +79,8 @@ class Participant:
     since: float = 0.0
     offline_since: float | None = None
     reason: str = ""
+    round_id: int = 0
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +206,14 @@ class RoundMachine:
             return self._expire() + self._replace(pool) + self._advance()
         return []
 
+    def time_left(self, device: str) -> float:
+        """Return the seconds until this participant's report is no longer waited for."""
+        return max(1.0, self.since + self.settings.report_timeout - self.clock.now())
+
+    def staleness(self, device: str) -> int:
+        """Return how many versions the model has moved on since this participant got it: none in a cohort."""
+        return 0
+
     def deadline(self) -> float:
         """Return when `tick` must be called next, even if nothing happens."""
         s = self.settings
@@ -243,7 +257,7 @@ class RoundMachine:
         return [c for c in pool.candidates() if self._eligible(c)]
 
     def _assign(self, device: str) -> Action:
-        self.participants[device] = Participant(device, attempt=1, since=self.clock.now())
+        self.participants[device] = Participant(device, attempt=1, since=self.clock.now(), round_id=self.round_id)
         return Assign(device, 1)
 
     def _expire(self) -> list[Action]:
@@ -267,7 +281,7 @@ class RoundMachine:
         if self.everyone or short <= 0 or self.clock.now() - self.since > self.settings.report_timeout / 2:
             return []
         fresh = [c for c in self._candidates(pool) if c.device not in self.participants]
-        generator = round_generator(self.seed, self.round_id).spawn(len(self.participants))[-1]
+        generator = round_generator(self.seed, self.round_id, len(self.participants))
         return [self._assign(device) for device in self.selection(fresh, short, generator)]
 
     def _advance(self) -> list[Action]:

@@ -21,14 +21,15 @@ from edgewise_coordinator.aggregators.mean import mean
 from edgewise_coordinator.algorithms.base import Algorithm
 from edgewise_coordinator.algorithms.fedavg import fedavg
 from edgewise_coordinator.controls import Controls, forget_controls
-from edgewise_coordinator.decoding import open_decoder
+from edgewise_coordinator.decoding import PLAIN
 from edgewise_coordinator.faults import FaultHook, FaultPoint, no_fault
 from edgewise_coordinator.fleet import Fleet
 from edgewise_coordinator.inbox import Inbox
 from edgewise_coordinator.link import Link
-from edgewise_coordinator.machine import Abandon, Action, Assign, Close, Drop, Phase, RoundMachine
+from edgewise_coordinator.machine import Abandon, Action, Assign, Close, Drop, Participant, Phase, Status
 from edgewise_coordinator.members import Members, Seal
-from edgewise_coordinator.offers import Offer, Offers
+from edgewise_coordinator.offers import Offers
+from edgewise_coordinator.opening import open_round
 from edgewise_coordinator.pace import NoPace, Pace
 from edgewise_coordinator.pause import Pause
 from edgewise_coordinator.publisher import BlobPublisher
@@ -37,11 +38,11 @@ from edgewise_coordinator.refusals import kind_of
 from edgewise_coordinator.reports import pool_measures
 from edgewise_coordinator.selection.base import Selection
 from edgewise_coordinator.selection.uniform import uniform
-from edgewise_coordinator.settings import RoundSettings, Settings
+from edgewise_coordinator.settings import Settings
 from edgewise_coordinator.spooled import Check, Spooled
 from edgewise_coordinator.state import Report, RoundRow, StateStore, VersionRow
 from edgewise_coordinator.summary import RoundSummary
-from edgewise_coordinator.update_transforms import UpdateTransform, unchanged
+from edgewise_coordinator.update_transforms import UpdateTransform, chain, staleness_discount, unchanged
 from edgewise_coordinator.uploads import UploadDesk
 from edgewise_coordinator.versions import Versions
 from edgewise_wire.artifact import Artifact
@@ -51,7 +52,7 @@ from edgewise_wire.files import locked, make_folder
 from edgewise_wire.messages import Abort, Assignment, ComeBackLater, Kind, ReportAck, UploadRequest
 from edgewise_wire.transforms import get
 from edgewise_wire.transport.base import Event, Transport
-from edgewise_wire.weights import Flat, flatten, parameters, to_bytes, unflatten
+from edgewise_wire.weights import Flat, flatten, parameters, unflatten
 
 log = logging.getLogger("edgewise.coordinator")
 
@@ -111,7 +112,8 @@ class Coordinator:
         make_folder(directory)
         self.artifact, self.settings, self.directory = artifact, settings, directory
         self.clock = clock or SystemClock()
-        self.recipe = Recipe(algorithm or fedavg(), aggregator or mean(), transform)
+        discount = unchanged if settings.buffer is None else staleness_discount
+        self.recipe = Recipe(algorithm or fedavg(), aggregator or mean(), chain(transform, discount))
         self.recipe.check_cohort(settings.cohort)
         codec = get(settings.training.encoding)
         self.recipe.check_encoding(codec)
@@ -127,11 +129,14 @@ class Coordinator:
         self.pause = Pause(directory, self.store, self.clock, need=12 * self.parameters + (1 << 20))
         self.publisher = BlobPublisher(settings.fleet, transport, self.clock, self.link.wrap, fault)
         self.round: ActiveRound | None = None
+        self.waiting: ActiveRound | None = None
+        self.carried: list[Participant] = []
+        self.desk: UploadDesk | None = None
         self.version, self.weights, self.state = self._load_model()
         self.offers = Offers(self.publisher, artifact)
         self.controls = Controls(self.recipe.algorithm.client, self.store, feedback=codec.stateful)
         self.inbox = Inbox(self)
-        self._selection = selection
+        self.selection = selection
         self._next_round_at = self.clock.now()
         self._abandoned_in_a_row = 0
         self._decided: deque[Action] = deque()
@@ -187,18 +192,32 @@ class Coordinator:
         current = self.round
         if current is None:
             return
-        current.desk.tick()
+        for each in self.open_rounds:
+            each.desk.tick()
         if current.machine.phase is Phase.SELECTION:
             self.fault(FaultPoint.BEFORE_SELECTION)
         if not self._decided:
             self._decided.extend(current.machine.tick(self.fleet))
         self._work_off(current)
+        if self.round is None and current.buffered:
+            self._begin_next()  # at once: devices of the last buffer are at work for the next
+
+    @property
+    def open_rounds(self) -> list[ActiveRound]:
+        """The rounds that devices may be at work for: the one in front, and a buffer that waits for an evaluation."""
+        return [current for current in (self.round, self.waiting) if current is not None]
+
+    def round_of(self, device: str, default: int) -> int:
+        """Return the round that messages about a device's training are about."""
+        training = (current for current in self.open_rounds if current.kind is Kind.TRAIN)
+        return next((current.round_of(device) for current in training), default)
 
     def _call_participants(self) -> None:
         """After a pause: whoever holds an update need not wait for its own timer."""
-        for p in self.round.machine.participants.values() if self.round is not None else ():
-            if p.status.live:
-                self.call(p.device)
+        for current in self.open_rounds:
+            for p in current.machine.participants.values():
+                if p.status.live:
+                    self.call(p.device)
 
     @property
     def complete(self) -> bool:
@@ -241,11 +260,20 @@ class Coordinator:
     def _begin_next(self) -> None:
         if self.finished or self.clock.now() < self._next_round_at:
             return
-        kind = Kind.EVALUATE if self._evaluation_due() else Kind.TRAIN
-        begun = self.store.unfinished_round()  # by an attempt that the disk stopped half-way
+        if self.settings.buffer is not None and self.waiting is None and self.version < self.settings.rounds:
+            self.waiting = self._begin(Kind.TRAIN)
+        if self._evaluation_due():
+            self.round = self._begin(Kind.EVALUATE)
+        elif self.waiting is not None:
+            self.round, self.waiting = self.waiting, None
+        else:
+            self.round = self._begin(Kind.TRAIN)
+
+    def _begin(self, kind: Kind) -> ActiveRound:
+        begun = self.store.unfinished_round(kind)  # by an attempt that the disk stopped half-way
         round_id = begun.round_id if begun else self.store.begin_round(kind, self.version, self.clock.wall())
         self.fault(FaultPoint.ROUND_RECORDED)
-        self.round = self._open_round(kind, round_id)
+        return open_round(self, kind, round_id)
 
     def measures(self, version: int) -> bool:
         """Return whether this version is to be evaluated on the devices: every n-th one and the last."""
@@ -254,52 +282,6 @@ class Coordinator:
 
     def _evaluation_due(self) -> bool:
         return self.measures(self.version) and self.version > int(self.store.recall("evaluated", "-1"))
-
-    def _open_round(self, kind: Kind, round_id: int) -> ActiveRound:
-        spool = make_folder(self.directory / "spool" / f"{round_id:06}")
-        bytes_down_before = self.bytes_down
-        training, numbers = self.settings.training, self.recipe.size(self.parameters)
-        offer = self._offer()
-        machine = RoundMachine(
-            round_id,
-            kind,
-            self._round_settings(kind),
-            self._selection if kind is Kind.TRAIN else uniform,
-            self.clock,
-            self.settings.seed,
-            everyone=kind is Kind.EVALUATE,
-            number=self.store.round_number(round_id),
-        )
-        desk = UploadDesk(
-            spool,
-            self.settings.uploads,
-            self.clock,
-            lambda device, body: self.link.send(device, body, round_id),
-            self._update_arrived,
-            self.fault,
-        )
-        return ActiveRound(
-            machine=machine,
-            version=self.version,
-            graph=self.offers.graph,
-            offer=offer,
-            desk=desk,
-            spool=spool,
-            decoder=open_decoder(self.store, training.encoding, self.settings.seed, round_id, numbers),
-            total=self.recipe.start(self.parameters if kind is Kind.TRAIN else 0),
-            started=self.clock.now(),
-            bytes_up_before=self.link.bytes_up,
-            bytes_down_before=bytes_down_before,
-        )
-
-    def _round_settings(self, kind: Kind) -> RoundSettings:
-        if kind is Kind.TRAIN:
-            return self.settings.cohort
-        return replace(self.settings.cohort, min_reports=1, report_timeout=self.settings.evaluation_timeout)
-
-    def _offer(self) -> Offer:
-        self.offers.keep([self.version])
-        return self.offers.put(self.version, to_bytes(self.weights), self.controls.blob(self.state))
 
     @property
     def bytes_down(self) -> int:
@@ -353,13 +335,13 @@ class Coordinator:
         if current.kind is Kind.TRAIN:
             template = replace(template, encoding=current.decoder.codec.name)
             template = self.controls.add_to(template, device)
-        self.link.send(device, current.assignment(attempt, template, self.clock.now()), current.round_id)
+        self.link.send(device, current.assignment(device, attempt, template), current.round_id)
 
     def _drop(self, current: ActiveRound, action: Drop) -> None:
         current.desk.forget(action.device)
         away = self.pace.dropped(self.fleet.online_count)
         self.fleet.release(action.device, away)
-        self.link.send(action.device, Abort(action.attempt, action.reason, away), current.round_id)
+        self.link.send(action.device, Abort(action.attempt, action.reason, away), current.round_of(action.device))
 
     def _close_round(self, current: ActiveRound) -> None:
         self.fault(FaultPoint.BEFORE_CLOSING)
@@ -411,19 +393,34 @@ class Coordinator:
         if current.kind is Kind.TRAIN:
             self._abandoned_in_a_row = self._abandoned_in_a_row + 1 if abandoned else 0
         self._next_round_at = self.clock.now() + (self.settings.cohort.retry_delay if abandoned else 0.0)
-        current.desk.close()
-        if not self.settings.keep_updates:
-            shutil.rmtree(current.spool, ignore_errors=True)
+        if current.buffered:
+            self._carry_over(current)
+        else:
+            current.desk.close()
+            if not self.settings.keep_updates:
+                shutil.rmtree(current.spool, ignore_errors=True)
         self.round = None
         self.fault(FaultPoint.BEFORE_PUBLISH)
         self.on_round(summary)
 
+    def _carry_over(self, current: ActiveRound) -> None:
+        """What a full buffer leaves to the next one: its devices at work and their uploads; its own files go."""
+        self.carried = [p for p in current.machine.participants.values() if p.status.live]
+        for report in () if self.settings.keep_updates else self.store.reports(current.round_id):
+            (current.spool / report.file).unlink(missing_ok=True)
+            (current.spool / report.file).with_suffix(PLAIN).unlink(missing_ok=True)
+        if self.version >= self.settings.rounds:
+            for p in self.carried:
+                current.machine.failed(p.device, p.attempt, "the last round is over")
+                self._drop(current, Drop(p.device, p.attempt, "the last round is over"))
+            current.desk.close()
+
     # Reports -------------------------------------------------------------------------------------------------------
 
-    def _update_arrived(self, device: str, request: UploadRequest, file: Path) -> None:
+    def update_arrived(self, device: str, request: UploadRequest, file: Path) -> None:
         """An update has come in whole and is synced; check it, record it, fold it in, and only then say so."""
-        current = self.round
-        if current is None or not current.live(device, request.attempt):
+        current = next((each for each in self.open_rounds if each.live(device, request.attempt)), None)
+        if current is None:
             return
         try:
             update = self._weigh(current, device, file, request.examples, current.total.check)
@@ -432,15 +429,17 @@ class Coordinator:
             self.refuse(current, device, request.attempt, str(error))
             return
         report = Report(device, request.attempt, request.examples, request.loss, request.update.size, file.name)
-        if self.store.add_report(current.round_id, report):
+        counted_in = current.round_id if current.buffered else None
+        if self.store.add_report(current.round_of(device), report, counted_in):
             self.fault(FaultPoint.AFTER_REPORT_ROW)
             self._fold(current, update)
         self.fault(FaultPoint.AFTER_FOLD)
         self.accept(current, device, request.attempt)
 
     def _weigh(self, current: ActiveRound, device: str, file: Path, examples: int, check: Check | None) -> Spooled:
-        most, plain = self.settings.uploads.max_norm, current.decoder.plain(device, file)
-        return self.recipe.weigh(plain, self.parameters, examples, max_norm=most, check=check)
+        most, plain = self.settings.uploads.max_norm, current.decoder.plain(device, file, current.round_of(device))
+        stale = current.machine.staleness(device)
+        return self.recipe.weigh(plain, self.parameters, examples, max_norm=most, check=check, staleness=stale)
 
     def _fold(self, current: ActiveRound, update: Spooled) -> None:
         current.total.add(update)
@@ -452,7 +451,7 @@ class Coordinator:
         current.machine.reported(device, attempt)
         away = self.pace.accepted(self.fleet.online_count)
         self.fleet.release(device, away)
-        self.link.send(device, ReportAck(attempt, accepted=True, come_back=away), current.round_id)
+        self.link.send(device, ReportAck(attempt, accepted=True, come_back=away), current.round_of(device))
         self.fault(FaultPoint.AFTER_ACKNOWLEDGEMENT)
 
     def refuse(self, current: ActiveRound, device: str, attempt: int, reason: str) -> None:
@@ -463,15 +462,15 @@ class Coordinator:
         current.desk.forget(device)
         away = self.pace.late(self.fleet.online_count)
         self.fleet.release(device, away)
-        self.link.send(device, ReportAck(attempt, False, reason[:500], away), current.round_id)
+        self.link.send(device, ReportAck(attempt, False, reason[:500], away), current.round_of(device))
 
     def expel(self, device: str) -> None:
         """Be done with a revoked device: what it has sent of an update is dropped, its place in the round is free."""
-        current = self.round
-        at_work = current.machine.participants.get(device) if current is not None else None
-        if current is not None and at_work is not None and current.live(device, at_work.attempt):
-            current.machine.failed(device, at_work.attempt, "revoked")
-            current.desk.forget(device)
+        for current in self.open_rounds:
+            at_work = current.machine.participants.get(device)
+            if at_work is not None and current.live(device, at_work.attempt):
+                current.machine.failed(device, at_work.attempt, "revoked")
+                current.desk.forget(device)
         self.fleet.release(device)
         self.fleet.presence(device, False, 0)
         log.warning("%s: revoked; nothing that it says is taken any more", device)
@@ -479,17 +478,39 @@ class Coordinator:
     # Coming back after a stop ---------------------------------------------------------------------------------------
 
     def _resume(self) -> None:
-        row = self.store.unfinished_round()
-        if row is None:
+        if self.settings.buffer is not None:
+            self.carried = self.store.at_work(self.version - self.settings.buffer.max_staleness)
+            for participant in self.carried:
+                participant.since = self.clock.now()
+        for kind in (Kind.TRAIN, Kind.EVALUATE):
+            row = self.store.unfinished_round(kind)
+            if row is not None:
+                self.waiting = self.round  # a buffer, behind its evaluation
+                self._take_up(row)
+
+    def _take_up(self, row: RoundRow) -> None:
+        current = self.round = open_round(self, row.kind, row.round_id)
+        if row.phase is Phase.SELECTION and not current.buffered:
             return
-        current = self._open_round(row.kind, row.round_id)
-        self.round = current
-        if row.phase is Phase.SELECTION:
-            return
-        self._restore(current, row)
+        if current.buffered:
+            self._restore_buffer(current)
+        else:
+            self._restore(current, row)
         if row.phase is Phase.CLOSING:
             current.machine.phase = Phase.CLOSING
             self._close_round(current)
+
+    def _restore_buffer(self, current: ActiveRound) -> None:
+        machine = current.machine
+        for participant in self.carried:
+            self.fleet.take(participant.device, current.number)
+        for report in self.store.reports(current.round_id):
+            version = self.store.version_of(report.round_id)
+            machine.participants[report.device] = Participant(
+                report.device, report.attempt, Status.REPORTED, round_id=report.round_id, version=version
+            )
+            update = self._weigh(current, report.device, current.spool / report.file, report.examples, None)
+            self._fold(current, update)
 
     def _restore(self, current: ActiveRound, row: RoundRow) -> None:
         machine = current.machine

@@ -86,6 +86,24 @@ class UploadSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BufferSettings:
+    """Buffered asynchronous rounds (Nguyen et al. 2022); the buffer's size K is the cohort's goal.
+
+    `concurrency` is how many devices are at work at once; on average a report is concurrency/K versions old. One that
+    is more than `max_staleness` old is not waited for.
+    """
+
+    concurrency: int
+    max_staleness: int = 20
+
+    def __post_init__(self) -> None:
+        if self.concurrency < 1:
+            raise ConfigError(f"concurrency: expected at least 1 device at work, got {self.concurrency}")
+        if self.max_staleness < 0:
+            raise ConfigError(f"max staleness: expected 0 versions or more, got {self.max_staleness}")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything a coordinator is told, but for its model, its broker and its directory."""
 
@@ -99,6 +117,7 @@ class Settings:
     max_abandoned: int = 10
     keep_updates: bool = False
     seed: int = 0
+    buffer: BufferSettings | None = None
 
     def __post_init__(self) -> None:
         if self.rounds < 1:

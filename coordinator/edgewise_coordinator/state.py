@@ -36,13 +36,19 @@ CREATE TABLE IF NOT EXISTS reports (
   round_id INTEGER, device TEXT, attempt INTEGER NOT NULL, examples INTEGER NOT NULL, loss REAL NOT NULL,
   bytes INTEGER NOT NULL, file TEXT NOT NULL, measures TEXT NOT NULL DEFAULT '{}',
   PRIMARY KEY (round_id, device)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS buffered (
+  round_id INTEGER, device TEXT, counted_in INTEGER NOT NULL, PRIMARY KEY (round_id, device)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS buffered_in ON buffered (counted_in);
 CREATE TABLE IF NOT EXISTS devices (device TEXT PRIMARY KEY, last_round INTEGER NOT NULL) WITHOUT ROWID;
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One device's contribution to a round. `file` is the spooled update's name, empty for an evaluation."""
+    """One device's contribution to a round. `file` is the spooled update's name, empty for an evaluation.
+
+    `round_id` is the round of its assignment: in a buffer it may be an earlier one than the round it counts in.
+    """
 
     device: str
     attempt: int
@@ -51,6 +57,7 @@ class Report:
     bytes: int = 0
     file: str = ""
     measures: dict[str, float] = field(default_factory=dict)
+    round_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +179,15 @@ class StateStore:
             if measured is not None:
                 db.execute("INSERT OR REPLACE INTO meta VALUES ('evaluated', ?)", (str(measured),))
 
-    def unfinished_round(self) -> RoundRow | None:
-        """Return the round that was under way when the coordinator stopped."""
+    def unfinished_round(self, kind: Kind) -> RoundRow | None:
+        """Return the round of this kind that was under way when the coordinator stopped.
+
+        There are two of them only where a buffer waits behind an evaluation.
+        """
         row = self._db.execute(
             "SELECT round_id, kind, version, phase, goal, reason, started FROM rounds "
-            "WHERE phase NOT IN ('committed', 'abandoned') ORDER BY round_id DESC LIMIT 1"
+            "WHERE kind = ? AND phase NOT IN ('committed', 'abandoned') ORDER BY round_id DESC LIMIT 1",
+            (int(kind),),
         ).fetchone()
         return None if row is None else RoundRow(row[0], Kind(row[1]), row[2], Phase(row[3]), *row[4:])
 
@@ -186,7 +197,32 @@ class StateStore:
         rows = self._db.execute(
             "SELECT device, attempt, status, reason FROM participants WHERE round_id = ? ORDER BY device", (round_id,)
         )
-        return [Participant(d, a, Status.REPORTED if d in reported else Status(s), reason=why) for d, a, s, why in rows]
+        return [
+            Participant(d, a, Status.REPORTED if d in reported else Status(s), reason=why, round_id=round_id)
+            for d, a, s, why in rows
+        ]
+
+    def at_work(self, oldest_version: int) -> list[Participant]:
+        """Return the devices that still owe a report to training rounds from this version on, each once.
+
+        A device's last assignment is the one that it can be at work on; whether it is nobody knows yet.
+        """
+        rows = self._db.execute(
+            "SELECT p.device, p.attempt, p.round_id, r.version, x.device IS NULL FROM participants p "
+            "JOIN rounds r USING (round_id) LEFT JOIN reports x USING (round_id, device) "
+            "WHERE r.kind = ? AND r.version >= ? ORDER BY p.round_id",
+            (int(Kind.TRAIN), oldest_version),
+        )
+        last = {device: (attempt, round_id, version, open_) for device, attempt, round_id, version, open_ in rows}
+        return [
+            Participant(device, attempt, round_id=round_id, version=version)
+            for device, (attempt, round_id, version, open_) in sorted(last.items())
+            if open_
+        ]
+
+    def version_of(self, round_id: int) -> int:
+        """Return the version that a round's devices started from."""
+        return int(self._db.execute("SELECT version FROM rounds WHERE round_id = ?", (round_id,)).fetchone()[0])
 
     def last_rounds(self) -> dict[str, int]:
         """Return the number of the last training round that each device was selected for."""
@@ -214,24 +250,32 @@ class StateStore:
 
     # Reports -------------------------------------------------------------------------------------------------------
 
-    def add_report(self, round_id: int, report: Report) -> bool:
-        """Record a report; return whether it is new. Only then may it be acknowledged."""
+    def add_report(self, round_id: int, report: Report, counted_in: int | None = None) -> bool:
+        """Record a report; return whether it is new. Only then may it be acknowledged.
+
+        `round_id` is the round of its assignment, `counted_in` the buffer that it goes into.
+        """
         r = report
         with self._transaction() as db:
             cursor = db.execute(
                 "INSERT OR IGNORE INTO reports VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (round_id, r.device, r.attempt, r.examples, r.loss, r.bytes, r.file, json.dumps(r.measures)),
             )
+            if counted_in is not None and cursor.rowcount == 1:
+                db.execute("INSERT INTO buffered VALUES (?, ?, ?)", (round_id, r.device, counted_in))
             return cursor.rowcount == 1
 
     def reports(self, round_id: int) -> list[Report]:
-        """Return a round's reports, sorted by device."""
+        """Return the reports that count in a round, sorted by device."""
+        columns = "r.device, r.attempt, r.examples, r.loss, r.bytes, r.file, r.measures, r.round_id"
         rows = self._db.execute(
-            "SELECT device, attempt, examples, loss, bytes, file, measures FROM reports "
-            "WHERE round_id = ? ORDER BY device",
-            (round_id,),
+            f"SELECT {columns} FROM reports r LEFT JOIN buffered b USING (round_id, device) "  # noqa: S608 - fixed
+            "WHERE r.round_id = ? AND b.device IS NULL UNION ALL "
+            f"SELECT {columns} FROM buffered b JOIN reports r USING (round_id, device) WHERE b.counted_in = ? "
+            "ORDER BY 1",
+            (round_id, round_id),
         )
-        return [Report(d, a, n, loss, size, file, json.loads(m)) for d, a, n, loss, size, file, m in rows]
+        return [Report(d, a, n, loss, size, file, json.loads(m), at) for d, a, n, loss, size, file, m, at in rows]
 
     def has_report(self, round_id: int, device: str, attempt: int) -> bool:
         """Return whether this very report is already safe."""

@@ -66,7 +66,11 @@ def chain(*transforms: UpdateTransform) -> UpdateTransform:
         0.25
     """
 
+    some = [one for one in transforms if one is not unchanged]
+    if len(some) < 2:
+        return some[0] if some else unchanged
+
     def transform(arrival: Arrival) -> float:
-        return math.prod(one(arrival) for one in transforms)
+        return math.prod(one(arrival) for one in some)
 
     return transform

@@ -60,6 +60,9 @@ class Selection:
         return chosen
 
 
-def round_generator(seed: int, round_id: int) -> np.random.Generator:
-    """Return the generator of one round's selection: a function of (seed, round) and nothing else."""
-    return np.random.default_rng([seed, round_id])
+def round_generator(seed: int, round_id: int, draw: int = 0) -> np.random.Generator:
+    """Return the generator of one round's selection: a function of (seed, round) and nothing else.
+
+    `draw` tells the further ones of a round apart: who is asked in the place of those who failed.
+    """
+    return np.random.default_rng([seed, round_id, *([draw] if draw else [])])
