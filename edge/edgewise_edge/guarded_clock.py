@@ -53,21 +53,27 @@ class GuardedClock:
         return max(self._inner.wall(), self.seen + self.now() - self._began)
 
     def date(self) -> float | None:
-        """Return seconds since the epoch, `None` while the machine's clock is behind the last date seen."""
+        """Return seconds since the epoch, `None` while the machine's clock is behind the last date seen.
+
+        Each look also keeps the date as the last one seen, if it is settled, and writes it once an hour.
+        """
         self._look()
         wall = self._inner.wall()
-        return wall if wall >= self.seen else None
+        if wall < self.seen:
+            return None
+        if self._in_step() and self.now() - self._saved_at >= SAVE_SECONDS:
+            self._save(wall)
+        return wall
 
     def settled(self) -> float | None:
         """Return the date if the clock has not been set for ten minutes: what deletes by age waits for that."""
         date = self.date()
-        return date if self.now() - self._in_step_since >= SETTLED_SECONDS else None
+        return date if self._in_step() else None
 
-    def save(self) -> None:
-        """Keep the date as the last one seen, if it is settled; called often, it writes once an hour."""
-        date = self.settled()
-        if date is None or self.now() - self._saved_at < SAVE_SECONDS:
-            return
+    def _in_step(self) -> bool:
+        return self.now() - self._in_step_since >= SETTLED_SECONDS
+
+    def _save(self, date: float) -> None:
         with contextlib.suppress(OSError):  # a full disk: the date is kept later
             write_json(self._path, {"seen": date})
             self._saved_at = self.now()

@@ -6,6 +6,7 @@ policy.json            the owner's limits (optional)
 paused                 exists while the owner has paused participation
 model.json, blobs/     the latest graph and weights
 session/               the assignment in work: see `session.py`
+clock.json             the last date seen
 status.json            what the agent last said about itself
 agent.lock             held by the running agent
 """
@@ -83,6 +84,11 @@ class Home:
     def model(self) -> Path:
         """What the latest graph and weights are."""
         return self.path / "model.json"
+
+    @property
+    def clock(self) -> Path:
+        """The last date seen."""
+        return self.path / "clock.json"
 
     @property
     def status(self) -> Path:

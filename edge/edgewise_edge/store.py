@@ -65,6 +65,9 @@ Texts: TypeAlias = list[str]
 class ExampleStore:
     """Examples in the SQLite file at `path`, which is created readable by its owner alone.
 
+    `limits` may be a function, asked whenever they are applied. `clock` stamps examples; `date` decides whether one is
+    too old, and while it returns `None` none is: a clock that was set wrong must not cost its owner anything.
+
     Every fifth example by insertion number is held out (it measures and is never trained on) unless `add` says
     otherwise; numbers are never used twice, so forgetting does not move an example from one side to the other.
     A store may be used by several threads and several processes.
@@ -81,10 +84,14 @@ class ExampleStore:
         (1, 1, ['see you at seven'])
     """
 
-    def __init__(self, path: Path | str, *, limits: Limits | None = None, clock: Clock = time.time) -> None:
+    def __init__(
+        self, path: Path | str, *, limits: Limits | Callable[[], Limits] | None = None,
+        clock: Clock = time.time, date: Callable[[], float | None] | None = None,
+    ) -> None:  # fmt: skip
         self.path = Path(path)
-        self.limits = limits or Limits()
+        self._limits = limits or Limits()
         self._clock = clock
+        self._date = date or clock
         self._lock = threading.RLock()
         self._db = connect(self.path)
 
@@ -174,6 +181,11 @@ class ExampleStore:
         self._shrink()
         return gone
 
+    @property
+    def limits(self) -> Limits:
+        """How much this store may hold now."""
+        return self._limits() if callable(self._limits) else self._limits
+
     def enforce(self) -> int:
         """Apply the limits now (age passes without an `add`); return how many examples went."""
         with self._transaction() as db:
@@ -229,8 +241,9 @@ class ExampleStore:
 
     def _evict(self, db: sqlite3.Connection) -> int:
         limits, gone = self.limits, 0
-        if limits.age is not None:
-            gone += db.execute("DELETE FROM example WHERE at < ?", (self._clock() - limits.age,)).rowcount
+        date = None if limits.age is None else self._date()
+        if limits.age is not None and date is not None:
+            gone += db.execute("DELETE FROM example WHERE at < ?", (date - limits.age,)).rowcount
         examples, held = db.execute("SELECT examples, bytes FROM total").fetchone()
         too_many = 0 if limits.count is None else examples - limits.count
         too_long = 0 if limits.bytes is None else held - limits.bytes

@@ -142,7 +142,7 @@ class Demo:
             self.console.print(f"(No more people wrote enough for {self.options['devices']} devices.)")
         for person in people:
             arguments = ["device", "run", "--broker", url, "--fleet", FLEET, "--device", person.device]
-            processes.start(person.device, *arguments, "--home", str(person.home), "--wait")
+            processes.start(person.device, *arguments, "--home", str(person.home), "--wait", "--no-conditions")
 
     def _coordinate(self, model: Path, url: str, people: int) -> list[str]:
         s, o = self.sizes, self.options

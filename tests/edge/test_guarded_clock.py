@@ -35,7 +35,7 @@ def settled(path, wall=TODAY):
     inner = Clocks(wall)
     clock = GuardedClock(inner, path)
     inner.pass_(600.0)
-    clock.save()
+    clock.date()
     return inner, clock
 
 
@@ -50,10 +50,10 @@ def test_the_date_is_kept_once_it_is_settled_and_then_once_an_hour(path):
     inner, clock = settled(path)
     assert json.loads(path.read_text())["seen"] == TODAY + 600
     inner.pass_(3000.0)
-    clock.save()
+    clock.date()
     assert json.loads(path.read_text())["seen"] == TODAY + 600
     inner.pass_(600.0)
-    clock.save()
+    clock.date()
     assert json.loads(path.read_text())["seen"] == TODAY + 4200
 
 
@@ -75,12 +75,12 @@ def test_a_jump_into_the_future_that_is_corrected_is_forgotten(path):
     inner.date += 1e9
     inner.pass_(300.0)
     assert clock.date() == TODAY + 600 + 1e9 + 300
-    clock.save()
+    clock.date()
     inner.date -= 1e9
     inner.pass_(4000.0)
-    clock.save()
+    clock.date()
     assert clock.date() == TODAY + 600 + 300 + 4000
     assert json.loads(path.read_text())["seen"] == TODAY + 600  # set a moment ago, as far as a look can tell
     inner.pass_(601.0)
-    clock.save()
+    clock.date()
     assert json.loads(path.read_text())["seen"] == TODAY + 5501

@@ -239,3 +239,46 @@ def test_a_person_may_be_named_as_in_the_file(name: str, tmp_path: Path) -> None
         found = CliRunner().invoke(import_, [str(chat), "--person", name, "--home", str(tmp_path / "home")])
         assert found.exit_code == 0, found.output
     assert "5 of them already here; 5 examples in all" in found.output
+
+
+def test_status_explains_each_condition_and_what_the_day_took(device):
+    device("add", "see you")
+    device("policy", "set", "min_free_disk", "999999999")
+    report = json.loads(device("status", "--json")[1])
+    named = {one["name"]: one for one in report["conditions"]}
+    assert list(named) == ["power", "temperature", "throttling", "load", "network", "disk", "memory", "hours"]
+    assert (named["disk"]["rule"], named["disk"]["holds"]) == ("at least 1e+09 MB free", False)
+    assert report["obstacle"].startswith("disk: ")
+    assert report["day"] == {"epochs": 0, "seconds": 0.0, "traffic": 0, "metered": 0}
+    lines = device("status")[1].splitlines()
+    assert sum(line.startswith(("  holds  ", "  FAILS  ")) for line in lines) == 8
+    assert "Last day:  0 epochs, 0.0 minutes, 0.0 MB" in lines
+
+
+def test_the_owner_sets_rules_in_words(device):
+    assert device("policy", "set", "on_battery", "yes")[1] == "on_battery is yes: take part on battery too.\n"
+    assert device("policy", "set", "hours", "22-6")[0] == 0
+    assert json.loads(device("policy", "show", "--json")[1])["hours"] == "22-6"
+    shown = device("policy")[1]
+    assert "on_battery                 yes           take part on battery too" in shown
+    assert shown.count("\n") == len(json.loads(device("policy", "show", "--json")[1]))
+    assert device("policy", "set", "hours", "default")[1].startswith("hours is not set: only in these hours")
+    assert json.loads(Home(device.home).policy.read_text()) == {"on_battery": True}
+    for arguments, words in (
+        (("set", "hours", "late"), "expected hours of the day"),
+        (("set", "volume", "11"), "there is no such rule"),
+        (("set", "volume", "default"), "there is no such rule"),
+        (("set", "max_epochs", "two"), "expected a whole number of at least 0, got 'two'"),
+    ):
+        status, _, err = device("policy", *arguments)
+        assert (status, words in err, err.count("\n")) == (2, True, 1)
+
+
+def test_a_clock_behind_the_last_date_seen_is_said_and_holds_what_needs_the_date(device):
+    Home(device.home).clock.write_text('{"seen": 4000000000.0}')
+    device("add", "see you")
+    device("policy", "set", "hours", "0-24")
+    report = json.loads(device("status", "--json")[1])
+    assert report["clock_believed"] is False
+    assert report["obstacle"] == "hours: the clock is behind the last date seen; its owner's rule: 0-24"
+    assert json.loads(device("list", "--json")[1])["examples"][0]["at"] == pytest.approx(4e9, abs=60)

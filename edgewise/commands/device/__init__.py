@@ -5,8 +5,10 @@ from __future__ import annotations
 import click
 
 from edgewise.commands.device.examples import add, forget, import_, list_, pause, resume
+from edgewise.commands.device.policy import policy
 from edgewise.commands.device.run import run
-from edgewise.commands.device.show import history, predict, status
+from edgewise.commands.device.show import history, predict
+from edgewise.commands.device.status import status
 
 
 @click.group("device")
@@ -22,5 +24,5 @@ def command() -> None:
     """
 
 
-for _subcommand in (run, add, import_, predict, status, list_, pause, resume, forget, history):
+for _subcommand in (run, add, import_, predict, status, list_, pause, resume, forget, history, policy):
     command.add_command(_subcommand)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from edgewise_edge.home import ENVIRONMENT, Home, default_home
+from edgewise_edge.own import Own
 from edgewise_edge.store import ExampleStore
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -35,7 +36,7 @@ def json_option(function: Command) -> Command:
 
 def open_store(home: Path) -> ExampleStore:
     """Return the device's examples."""
-    return ExampleStore(Home(home).examples)
+    return Own(Home(home)).store()
 
 
 def print_json(value: Mapping[str, Any]) -> None:

@@ -29,6 +29,7 @@ log = logging.getLogger("edgewise.device")
 @click.option("--key", type=click.Path(path_type=Path), help="The certificate's key.")
 @click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Threads to train with.")
 @click.option("--wait", is_flag=True, help="Go on trying if the broker is not there yet (a service at boot).")
+@click.option("--no-conditions", is_flag=True, help="Train also when hot, loaded, on battery, … (for a try-out).")
 @click.option("--quiet", is_flag=True, help="Say nothing but warnings.")
 @home_option
 def run(
@@ -42,6 +43,7 @@ def run(
     key: Path | None,
     threads: int,
     wait: bool,
+    no_conditions: bool,
     quiet: bool,
     home: Path,
 ) -> None:
@@ -52,23 +54,28 @@ def run(
       edgewise device run --broker mqtt://127.0.0.1:1883 --fleet home --device pi-7
     """
     from edgewise_edge.agent import Agent
+    from edgewise_edge.conditions import metered, watch
     from edgewise_edge.home import Home
     from edgewise_edge.host import DeviceHost
     from edgewise_edge.link import Identity
-    from edgewise_edge.policy import load_policy
-    from edgewise_edge.store import ExampleStore
+    from edgewise_edge.own import Own
     from edgewise_wire.transport.mqtt import MqttTransport
 
     logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(message)s")
     folder = Home(home)
+    own = Own(folder)
     identity = Identity(fleet, device, secrets.randbits(63))
-    with folder.locked(), ExampleStore(folder.examples) as store, stopped_by_signals() as stop:
+    with folder.locked(), own.store() as store, stopped_by_signals() as stop:
         transport = MqttTransport(
             broker, f"{fleet}.{device}", will=identity.will, username=username, password=password,
             ca=ca, cert=cert, key=key,
         )  # fmt: skip
-        host = DeviceHost(folder, store, threads=threads)
-        agent = Agent(folder, transport, identity, host, policy=load_policy(folder.policy))
+        watched = () if no_conditions else watch(own.machine(), own.clock)
+        host = DeviceHost(folder, store, threads=threads, conditions=(own.policy, *watched))
+        agent = Agent(
+            folder, transport, identity, host,
+            clock=own.clock, policy=own.policy, metered=lambda: metered(watched),
+        )  # fmt: skip
         try:
             transport.start() if wait else transport.connect()
             agent.run(stop)

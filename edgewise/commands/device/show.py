@@ -1,4 +1,4 @@
-"""`edgewise device predict|status|history`: what the device can do and what it has done."""
+"""`edgewise device predict|history`: what the device can do and what it has done."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from pathlib import Path
 
 import click
 
-from edgewise.commands.device.options import counted, home_option, json_option, moment, open_store, print_json
-from edgewise_edge.home import Home, read_json
-from edgewise_edge.host import NotPaused, installed_runtime
-from edgewise_edge.model import LatestModel
+from edgewise.commands.device.options import counted, home_option, json_option, moment, print_json
+from edgewise_edge.home import Home
 from edgewise_edge.participation import Entry, Outcome, ParticipationLog
-from edgewise_edge.policy import MEGABYTE, load_policy
+from edgewise_edge.policy import MEGABYTE
 
 
 @click.command("predict")
@@ -39,77 +37,6 @@ def predict(text: str, count: int, model: Path | None, threads: int, as_json: bo
         click.echo(f"{one.probability:6.1%}  {one.word}")
 
 
-@click.command("status")
-@json_option
-@home_option
-def status(as_json: bool, home: Path) -> None:
-    """Show what the device holds, what it does now and what stands in the way.
-
-    \b
-    Example:
-      edgewise device status
-    """
-    report = _status(Home(home))
-    if as_json:
-        print_json(report)
-        return
-    for line in _sentences(report):
-        click.echo(line)
-
-
-def _status(home: Home) -> dict[str, object]:
-    said, running = read_json(home.status), home.in_use()
-    with open_store(home.path) as store:
-        train, held_out = store.count(held_out=False), store.count(held_out=True)
-    policy, latest = load_policy(home.policy), LatestModel(home).load()
-    obstacle = NotPaused(home).obstacle()
-    if obstacle is None and train < policy.min_examples:
-        obstacle = f"{counted(train, 'example')} to train on, the owner asks for at least {policy.min_examples}"
-    last = _entries(home, 1)
-    return {
-        "home": str(home.path),
-        "running": running,
-        "state": said.get("state", "never run") if running or not said else "stopped",
-        "since": said.get("since") if running else None,
-        "fleet": said.get("fleet"),
-        "device": said.get("device"),
-        "round": said.get("round") if running else None,
-        "train_examples": train,
-        "held_out_examples": held_out,
-        "obstacle": obstacle,
-        "paused": home.paused.exists(),
-        "model": {"graph": latest.graph.hex(), "round": latest.round, "version": latest.version} if latest else None,
-        "runtime": installed_runtime(),
-        "policy": asdict(policy),
-        "last": _plain(last[0]) if last else None,
-    }
-
-
-def _sentences(report: dict[str, object]) -> list[str]:
-    where = f" as {report['device']} in fleet {report['fleet']}" if report["device"] else ""
-    state = f"{report['state']}, since {moment(_number(report['since']))}" if report["running"] else report["state"]
-    lines = [
-        f"Folder:    {report['home']}",
-        f"Agent:     {state}{where}",
-        f"Examples:  {report['train_examples']} to train on, {report['held_out_examples']} held out",
-        f"Can train: {'no: ' + str(report['obstacle']) if report['obstacle'] else 'yes'}",
-        f"Runtime:   {report['runtime']}",
-    ]
-    model, last = report["model"], report["last"]
-    lines.append(
-        f"Model:     version {model['version']}, round {model['round']}"
-        if isinstance(model, dict)
-        else "Model:     none yet"
-    )
-    if isinstance(last, dict):
-        lines.append(f"Last:      round {last['round']}, {last['kind']}, {last['outcome']} at {moment(last['ended'])}")
-    return lines
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
-
-
 @click.command("history")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="The latest so many.")
 @json_option
@@ -121,9 +48,9 @@ def history(limit: int, as_json: bool, home: Path) -> None:
     Example:
       edgewise device history --limit 5
     """
-    found = _entries(Home(home), limit)
+    found = entries(Home(home), limit)
     if as_json:
-        print_json({"participations": [_plain(entry) for entry in found]})
+        print_json({"participations": [plain(entry) for entry in found]})
         return
     if not found:
         click.echo("This device has not been asked for anything yet.")
@@ -131,7 +58,8 @@ def history(limit: int, as_json: bool, home: Path) -> None:
         click.echo(_line(entry))
 
 
-def _entries(home: Home, limit: int) -> list[Entry]:
+def entries(home: Home, limit: int) -> list[Entry]:
+    """Return the latest participations, newest first."""
     if not home.participation.exists():
         return []
     log = ParticipationLog(home.participation)
@@ -141,10 +69,11 @@ def _entries(home: Home, limit: int) -> list[Entry]:
         log.close()
 
 
-def _plain(entry: Entry) -> dict[str, object]:
-    plain = asdict(entry)
-    del plain["digest"]
-    return plain | {"outcome": entry.outcome.value}
+def plain(entry: Entry) -> dict[str, object]:
+    """Return a participation as JSON has it."""
+    found = asdict(entry)
+    del found["digest"]
+    return found | {"outcome": entry.outcome.value}
 
 
 def _line(entry: Entry) -> str:

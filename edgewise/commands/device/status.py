@@ -1,0 +1,119 @@
+"""`edgewise device status`: what the device holds, what it does, and what stands in its way."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgewise.commands.device.options import counted, home_option, json_option, moment, print_json
+from edgewise.commands.device.show import entries, plain
+from edgewise_edge.budget import Budget
+from edgewise_edge.conditions import Finding, metered, watch
+from edgewise_edge.home import Home, read_json
+from edgewise_edge.host import NotPaused, installed_runtime
+from edgewise_edge.model import LatestModel
+from edgewise_edge.own import Own
+from edgewise_edge.participation import ParticipationLog, Used
+from edgewise_edge.policy import MEGABYTE
+
+
+@click.command("status")
+@json_option
+@home_option
+def status(as_json: bool, home: Path) -> None:
+    """Show what the device holds, what it does now, and each condition: its reading, its rule, whether it holds.
+
+    \b
+    Example:
+      edgewise device status
+    """
+    report = _status(Own(Home(home)))
+    if as_json:
+        print_json(report)
+        return
+    for line in _sentences(report):
+        click.echo(line)
+
+
+def _status(own: Own) -> dict[str, Any]:
+    home = own.home
+    said, running = read_json(home.status), home.in_use()
+    with own.store() as store:
+        train, held_out = store.count(held_out=False), store.count(held_out=True)
+    watched = watch(own.machine(), own.clock)
+    findings = [one.finding() for one in watched]
+    used, spent = _day(own, metered(watched))
+    latest, last = LatestModel(home).load(), entries(home, 1)
+    return {
+        "home": str(home.path),
+        "running": running,
+        "state": said.get("state", "never run") if running or not said else "stopped",
+        "since": said.get("since") if running else None,
+        "fleet": said.get("fleet"),
+        "device": said.get("device"),
+        "round": said.get("round") if running else None,
+        "train_examples": train,
+        "held_out_examples": held_out,
+        "obstacle": NotPaused(home).obstacle() or _too_few(own, train) or _first(findings) or spent,
+        "conditions": [asdict(found) for found in findings],
+        "day": used._asdict(),
+        "clock_believed": own.clock.date() is not None,
+        "paused": home.paused.exists(),
+        "model": {"graph": latest.graph.hex(), "round": latest.round, "version": latest.version} if latest else None,
+        "runtime": installed_runtime(),
+        "policy": asdict(own.policy()),
+        "last": plain(last[0]) if last else None,
+    }
+
+
+def _too_few(own: Own, train: int) -> str | None:
+    least = own.policy().min_examples
+    return None if train >= least else f"{counted(train, 'example')} to train on, the owner asks for at least {least}"
+
+
+def _first(findings: list[Finding]) -> str | None:
+    return next((str(found) for found in findings if not found.holds), None)
+
+
+def _day(own: Own, on_metered: bool) -> tuple[Used, str | None]:
+    """Return what the last 24 hours took, and which of the owner's limits a day is used up."""
+    if not own.home.participation.exists():
+        return Used(), None
+    log = ParticipationLog(own.home.participation)
+    try:
+        budget = Budget(log, own.clock, own.policy, lambda: on_metered)
+        return budget.used(), budget.obstacle()
+    finally:
+        log.close()
+
+
+def _sentences(report: dict[str, Any]) -> list[str]:
+    where = f" as {report['device']} in fleet {report['fleet']}" if report["device"] else ""
+    state = f"{report['state']}, since {moment(_number(report['since']))}" if report["running"] else report["state"]
+    model, last, day = report["model"], report["last"], report["day"]
+    lines = [
+        f"Folder:    {report['home']}",
+        f"Agent:     {state}{where}",
+        f"Examples:  {report['train_examples']} to train on, {report['held_out_examples']} held out",
+        f"Can train: {'no: ' + str(report['obstacle']) if report['obstacle'] else 'yes'}",
+        f"Runtime:   {report['runtime']}",
+        f"Model:     version {model['version']}, round {model['round']}" if model else "Model:     none yet",
+        f"Last day:  {counted(day['epochs'], 'epoch')}, {day['seconds'] / 60:.1f} minutes, "
+        f"{day['traffic'] / MEGABYTE:.1f} MB",
+    ]
+    if last:
+        lines.append(f"Last:      round {last['round']}, {last['kind']}, {last['outcome']} at {moment(last['ended'])}")
+    if not report["clock_believed"]:
+        lines.append("Clock:     behind the last date seen; nothing that needs the date is done until it is set")
+    lines.append("Conditions (edgewise device policy changes their rules):")
+    for one in report["conditions"]:
+        mark = "holds" if one["holds"] else "FAILS"
+        lines.append(f"  {mark}  {one['name'] + ':':<13}{one['reading']} (rule: {one['rule']})")
+    return lines
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
