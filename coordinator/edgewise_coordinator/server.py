@@ -153,12 +153,13 @@ class Coordinator:
 
     def step(self, timeout: float = 0.0) -> None:
         """Take what came in (waiting `timeout` seconds at most), then do what is due."""
-        event = self._poll(max(0.0, min(timeout, self._until_due())))
+        wait = max(0.0, min(timeout, self._until_due()))
         for _ in range(EVENTS_A_STEP):
+            event = self._poll(wait)
             if event is None:
                 break
             self._guarded(self.inbox.take, event)
-            event = self._poll(0.0)
+            wait = 0.0
         self._guarded(self.tick)
 
     def _poll(self, seconds: float) -> Event | None:

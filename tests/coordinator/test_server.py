@@ -11,6 +11,7 @@ import pytest
 
 from coordinator_scene import SPECS, Scene, device_update
 from edgewise_coordinator.machine import Phase
+from edgewise_coordinator.server import EVENTS_A_STEP
 from edgewise_wire.blobs import make_ref
 from edgewise_wire.errors import InputError
 from edgewise_wire.messages import Abort, Decline, ReportAck, UploadChunk, UploadRequest
@@ -312,3 +313,15 @@ class TestRestart:
         assert s.coordinator.round.machine.phase is Phase.CONFIGURATION
         assert s.coordinator.round.total.terms == 1
         assert s.devices["d1"].trained == 1
+
+
+def test_a_flood_of_messages_loses_none(scene: Make) -> None:
+    s = scene(goal=1, rounds=1)
+    s.join("d1")
+    s.settle()
+    flood = s.broker.connect("flood")
+    for n in range(3 * EVENTS_A_STEP + 5):
+        flood.publish(f"ew/1/test/device/f{n}/up", b"x")
+    for _ in range(5):
+        s.coordinator.step(0.0)
+    assert s.coordinator.link.refused["not a valid message"] == 3 * EVENTS_A_STEP + 5
