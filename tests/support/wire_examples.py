@@ -31,6 +31,7 @@ from edgewise_wire.messages import (
     ChunkAck,
     ComeBackLater,
     Decline,
+    Delta,
     Envelope,
     EvaluationReport,
     Measure,
@@ -71,6 +72,10 @@ LATER = {
     "Assignment-full-2": Assignment(
         3, 1, GRAPH, WEIGHTS, 12, 2, 0.5, 500, 2**64 - 2, 90.0, 0.125, "float32", bytes(range(64)),
         "scaffold", WEIGHTS, 40,
+    ),
+    "Assignment-full-3": Assignment(
+        3, 1, GRAPH, WEIGHTS, 12, 2, 0.5, 500, 2**64 - 2, 90.0, 0.125, "eden-2", bytes(range(64)),
+        "scaffold", WEIGHTS, 40, (Delta(HASH, WEIGHTS, "eden-4"), Delta(b"", GRAPH, "float16")),
     ),
 }  # fmt: skip
 """Bodies that have got further fields: a new file each time, and those of before stay."""

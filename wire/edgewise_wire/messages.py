@@ -16,6 +16,7 @@ from edgewise_wire.fields import F32, F64, U8, U16, U32, U64, Bool, Hash, Many, 
 PAYLOAD_BYTES = 128 * 1024  # AWS IoT Core refuses an MQTT payload over 128 KiB
 HEADER_BYTES = 1024  # room for the envelope around a chunk: fleet, ids, offsets, alignment
 CHUNK_BYTES = PAYLOAD_BYTES - HEADER_BYTES
+DELTAS_MAX = 16  # a longer chain of differences would not be shorter than what it replaces
 CHUNKS_MAX = 1900  # 32-byte hashes of a graph's and of a round's weights must fit one payload: 235 MiB a blob
 
 
@@ -70,6 +71,18 @@ class Measure:
 
     name: Name = ""
     value: F64 = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A step from weights that a device may have to newer ones: those with the hash `base`, plus what `blob` encodes.
+
+    An absent `base` stands for zeros. `encoding` is one of `edgewise_wire.transforms`; its key is made of `base`.
+    """
+
+    base: Annotated[bytes, Octets(most=32)] = b""
+    blob: BlobRef = BlobRef()
+    encoding: Name = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +188,9 @@ class Assignment:
     al. 2020), 0 for none. `max_examples` 0 means all. `seed` and the device's name drive the order of examples.
     `correction` names what is added to each gradient besides: `scaffold` (Karimireddy et al. 2020) takes the server's
     control variate from the blob `control`, float32 like the weights, and the device's own as it was after its report
-    in round `control_round`, 0 for none yet. Its update is Δw followed by Δc.
+    in round `control_round`, 0 for none yet. Its update is Δw followed by Δc. `control_round` also says up to which of
+    its reports what it left unsaid (error feedback) is settled. `deltas` lead to `weights`, one after the other: a
+    device that has the base of one may fetch that and those behind it in the place of `weights`.
     """
 
     attempt: U32 = 0
@@ -194,6 +209,7 @@ class Assignment:
     correction: Name = ""
     control: BlobRef = BlobRef()
     control_round: U64 = 0
+    deltas: Annotated[tuple[Delta, ...], Many(most=DELTAS_MAX)] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -263,6 +263,93 @@ def MeasureEnd(builder):
 
 
 
+# A step from weights that a device may have to newer ones.
+class Delta(object):
+    __slots__ = ['_tab']
+
+    @classmethod
+    def GetRootAs(cls, buf, offset=0):
+        n = flatbuffers.encode.Get(flatbuffers.packer.uoffset, buf, offset)
+        x = Delta()
+        x.Init(buf, n + offset)
+        return x
+
+    @classmethod
+    def GetRootAsDelta(cls, buf, offset=0):
+        """This method is deprecated. Please switch to GetRootAs."""
+        return cls.GetRootAs(buf, offset)
+    @classmethod
+    def DeltaBufferHasIdentifier(cls, buf, offset, size_prefixed=False):
+        return flatbuffers.util.BufferHasIdentifier(buf, offset, b"\x45\x57\x4D\x31", size_prefixed=size_prefixed)
+
+    # Delta
+    def Init(self, buf, pos):
+        self._tab = flatbuffers.table.Table(buf, pos)
+
+    # Delta
+    def Base(self, j):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
+        if o != 0:
+            a = self._tab.Vector(o)
+            return self._tab.Get(flatbuffers.number_types.Uint8Flags, a + flatbuffers.number_types.UOffsetTFlags.py_type(j * 1))
+        return 0
+
+    # Delta
+    def BaseAsNumpy(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
+        if o != 0:
+            return self._tab.GetVectorAsNumpy(flatbuffers.number_types.Uint8Flags, o)
+        return 0
+
+    # Delta
+    def BaseLength(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
+        if o != 0:
+            return self._tab.VectorLen(o)
+        return 0
+
+    # Delta
+    def BaseIsNone(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
+        return o == 0
+
+    # Delta
+    def Blob(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
+        if o != 0:
+            x = self._tab.Indirect(o + self._tab.Pos)
+            obj = BlobRef()
+            obj.Init(self._tab.Bytes, x)
+            return obj
+        return None
+
+    # Delta
+    def Encoding(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(8))
+        if o != 0:
+            return self._tab.String(o + self._tab.Pos)
+        return None
+
+def DeltaStart(builder):
+    builder.StartObject(3)
+
+def DeltaAddBase(builder, base):
+    builder.PrependUOffsetTRelativeSlot(0, flatbuffers.number_types.UOffsetTFlags.py_type(base), 0)
+
+def DeltaStartBaseVector(builder, numElems):
+    return builder.StartVector(1, numElems, 1)
+
+def DeltaAddBlob(builder, blob):
+    builder.PrependUOffsetTRelativeSlot(1, flatbuffers.number_types.UOffsetTFlags.py_type(blob), 0)
+
+def DeltaAddEncoding(builder, encoding):
+    builder.PrependUOffsetTRelativeSlot(2, flatbuffers.number_types.UOffsetTFlags.py_type(encoding), 0)
+
+def DeltaEnd(builder):
+    return builder.EndObject()
+
+
+
 # Retained on a device's `state` topic; the last will is the same with `online` false.
 class Presence(object):
     __slots__ = ['_tab']
@@ -1148,8 +1235,32 @@ class Assignment(object):
             return self._tab.Get(flatbuffers.number_types.Uint64Flags, o + self._tab.Pos)
         return 0
 
+    # Assignment
+    def Deltas(self, j):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(36))
+        if o != 0:
+            x = self._tab.Vector(o)
+            x += flatbuffers.number_types.UOffsetTFlags.py_type(j) * 4
+            x = self._tab.Indirect(x)
+            obj = Delta()
+            obj.Init(self._tab.Bytes, x)
+            return obj
+        return None
+
+    # Assignment
+    def DeltasLength(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(36))
+        if o != 0:
+            return self._tab.VectorLen(o)
+        return 0
+
+    # Assignment
+    def DeltasIsNone(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(36))
+        return o == 0
+
 def AssignmentStart(builder):
-    builder.StartObject(16)
+    builder.StartObject(17)
 
 def AssignmentAddAttempt(builder, attempt):
     builder.PrependUint32Slot(0, attempt, 0)
@@ -1201,6 +1312,12 @@ def AssignmentAddControl(builder, control):
 
 def AssignmentAddControlRound(builder, controlRound):
     builder.PrependUint64Slot(15, controlRound, 0)
+
+def AssignmentAddDeltas(builder, deltas):
+    builder.PrependUOffsetTRelativeSlot(16, flatbuffers.number_types.UOffsetTFlags.py_type(deltas), 0)
+
+def AssignmentStartDeltasVector(builder, numElems):
+    return builder.StartVector(4, numElems, 4)
 
 def AssignmentEnd(builder):
     return builder.EndObject()

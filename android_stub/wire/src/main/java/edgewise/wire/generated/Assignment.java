@@ -58,6 +58,11 @@ public final class Assignment extends Table {
   public edgewise.wire.generated.BlobRef control() { return control(new edgewise.wire.generated.BlobRef()); }
   public edgewise.wire.generated.BlobRef control(edgewise.wire.generated.BlobRef obj) { int o = __offset(32); return o != 0 ? obj.__assign(__indirect(o + bb_pos), bb) : null; }
   public long controlRound() { int o = __offset(34); return o != 0 ? bb.getLong(o + bb_pos) : 0L; }
+  public edgewise.wire.generated.Delta deltas(int j) { return deltas(new edgewise.wire.generated.Delta(), j); }
+  public edgewise.wire.generated.Delta deltas(edgewise.wire.generated.Delta obj, int j) { int o = __offset(36); return o != 0 ? obj.__assign(__indirect(__vector(o) + j * 4), bb) : null; }
+  public int deltasLength() { int o = __offset(36); return o != 0 ? __vector_len(o) : 0; }
+  public edgewise.wire.generated.Delta.Vector deltasVector() { return deltasVector(new edgewise.wire.generated.Delta.Vector()); }
+  public edgewise.wire.generated.Delta.Vector deltasVector(edgewise.wire.generated.Delta.Vector obj) { int o = __offset(36); return o != 0 ? obj.__assign(__vector(o), 4, bb) : null; }
 
   public static int createAssignment(FlatBufferBuilder builder,
       long attempt,
@@ -75,11 +80,13 @@ public final class Assignment extends Table {
       int signatureOffset,
       int correctionOffset,
       int controlOffset,
-      long controlRound) {
-    builder.startTable(16);
+      long controlRound,
+      int deltasOffset) {
+    builder.startTable(17);
     Assignment.addControlRound(builder, controlRound);
     Assignment.addSeed(builder, seed);
     Assignment.addVersion(builder, version);
+    Assignment.addDeltas(builder, deltasOffset);
     Assignment.addControl(builder, controlOffset);
     Assignment.addCorrection(builder, correctionOffset);
     Assignment.addSignature(builder, signatureOffset);
@@ -96,7 +103,7 @@ public final class Assignment extends Table {
     return Assignment.endAssignment(builder);
   }
 
-  public static void startAssignment(FlatBufferBuilder builder) { builder.startTable(16); }
+  public static void startAssignment(FlatBufferBuilder builder) { builder.startTable(17); }
   public static void addAttempt(FlatBufferBuilder builder, long attempt) { builder.addInt(0, (int) attempt, (int) 0L); }
   public static void addKind(FlatBufferBuilder builder, int kind) { builder.addByte(1, (byte) kind, (byte) 0); }
   public static void addGraph(FlatBufferBuilder builder, int graphOffset) { builder.addOffset(2, graphOffset, 0); }
@@ -116,6 +123,9 @@ public final class Assignment extends Table {
   public static void addCorrection(FlatBufferBuilder builder, int correctionOffset) { builder.addOffset(13, correctionOffset, 0); }
   public static void addControl(FlatBufferBuilder builder, int controlOffset) { builder.addOffset(14, controlOffset, 0); }
   public static void addControlRound(FlatBufferBuilder builder, long controlRound) { builder.addLong(15, controlRound, 0L); }
+  public static void addDeltas(FlatBufferBuilder builder, int deltasOffset) { builder.addOffset(16, deltasOffset, 0); }
+  public static int createDeltasVector(FlatBufferBuilder builder, int[] data) { builder.startVector(4, data.length, 4); for (int i = data.length - 1; i >= 0; i--) builder.addOffset(data[i]); return builder.endVector(); }
+  public static void startDeltasVector(FlatBufferBuilder builder, int numElems) { builder.startVector(4, numElems, 4); }
   public static int endAssignment(FlatBufferBuilder builder) {
     int o = builder.endTable();
     return o;
