@@ -3,9 +3,9 @@
     .venv/bin/python benchmarks/train_step.py [--json] [--threads 1 2] [--rounds 3] [--steps 40]
 
 Each peer lives in a process of its own; the peers take turns, a few steps each, so that whatever else the machine does
-meets all of them. Reported are the median of the rounds' medians and the process's high-water mark (VmHWM). With one
-thread the process is pinned to one core. tflite-runtime needs NumPy 1 and so an environment of its own (`make test`
-makes it; `--tflite-python` names it).
+meets all of them. Reported are the medians of the rounds' medians, in wall-clock and in CPU time (which agree unless
+another job took the core), and the process's high-water mark (VmHWM). With one thread the process is pinned to one
+core. tflite-runtime needs NumPy 1 and so an environment of its own (`make test` makes it; `--tflite-python` names it).
 """
 
 from __future__ import annotations
@@ -41,16 +41,17 @@ def step():
     global at
     batch = {name: array[at % count] for name, array in given.items()}
     at += 1
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), time.process_time()
     trainer.train_step(batch, 0.1)
-    return 1000 * (time.perf_counter() - start)
+    return 1000 * (time.perf_counter() - start), 1000 * (time.process_time() - busy)
 first = step()
 ready = time.perf_counter() - start
 for line in sys.stdin:
-    taken = [step() for _ in range(int(line))]
+    taken, busy = zip(*(step() for _ in range(int(line))))
     status = dict(row.split(":", 1) for row in open("/proc/self/status"))
     high = int(status["VmHWM"].split()[0]) / 1024
-    print(json.dumps({"ms": taken, "peak_mb": high, "ready_s": ready, "runtime": trainer.runtime}), flush=True)
+    found = {"ms": taken, "cpu_ms": busy, "peak_mb": high, "ready_s": ready, "runtime": trainer.runtime}
+    print(json.dumps(found), flush=True)
 """
 
 
@@ -63,6 +64,7 @@ class Peer:
     threads: int
     process: subprocess.Popen[str]
     medians: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
     last: dict[str, Any] = field(default_factory=dict)
 
     def run(self, steps: int) -> None:
@@ -73,6 +75,7 @@ class Peer:
         self.process.stdin.flush()
         self.last = json.loads(self.process.stdout.readline())
         self.medians.append(statistics.median(self.last["ms"]))
+        self.cpu.append(statistics.median(self.last["cpu_ms"]))
 
     def row(self) -> dict[str, Any]:
         """Return what is reported."""
@@ -81,6 +84,7 @@ class Peer:
             "runtime": self.last["runtime"],
             "threads": self.threads,
             "ms": round(statistics.median(self.medians), 2),
+            "cpu_ms": round(statistics.median(self.cpu), 2),
             "range": [round(min(self.medians), 2), round(max(self.medians), 2)],
             "peak_mb": round(self.last["peak_mb"], 1),
             "ready_s": round(self.last["ready_s"], 2),
@@ -116,6 +120,7 @@ def measure(models: dict[str, Path], batches: Path, runtime: str, threads: int, 
     for peer in peers:
         peer.run(6)
         peer.medians.clear()
+        peer.cpu.clear()
     for _ in range(options.rounds):
         for peer in peers:
             peer.run(options.steps)
@@ -160,13 +165,13 @@ def _batches(folder: Path, options: Any) -> Path:
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:
     head = (
-        "| graph | runtime | threads | ms a step | range | of autodiff | peak MB | first step after s |\n"
-        + "| --- " * 8
+        "| graph | runtime | threads | ms a step | range | CPU ms | of autodiff | peak MB | first step after s |\n"
+        + "| --- " * 9
         + "|"
     )
     lines = [
         f"| {r['graph']} | {r['runtime']} | {r['threads']} | {r['ms']} | {r['range'][0]}-{r['range'][1]} "
-        f"| {r['of_autodiff']} | {r['peak_mb']} | {r['ready_s']} |"
+        f"| {r['cpu_ms']} | {r['of_autodiff']} | {r['peak_mb']} | {r['ready_s']} |"
         for r in rows
     ]
     return "\n".join([head, *lines])
@@ -178,7 +183,7 @@ def _options() -> Any:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--graphs", nargs="+", default=["autodiff", "edgewise"])
+    parser.add_argument("--graphs", nargs="+", default=["autodiff", "edgewise", "low-memory"])
     parser.add_argument("--runtimes", nargs="+", choices=RUNTIMES, default=None)
     parser.add_argument("--tflite-python", type=Path, default=RUNTIMES["tflite_runtime"])
     parser.add_argument("--lengths", type=Path, help="a text file: sentences are as long as its lines have words")

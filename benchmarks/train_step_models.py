@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,16 @@ from edgewise_models.next_word import MARKS, NextWord, NextWordModule
 from edgewise_models.next_word_reference import prove_next_word
 from edgewise_models.tensorflow import tf
 from edgewise_models.writer import write_artifact
+from edgewise_wire.manifest import Variant
+
+
+class Plain(NextWord):
+    """The model with one `train` signature."""
+
+    @property
+    def train_variants(self) -> tuple[Variant, ...]:
+        """None."""
+        return ()
 
 
 class Autodiff(NextWordModule):
@@ -18,7 +29,8 @@ class Autodiff(NextWordModule):
     `one_hot` stands for the sparse cross-entropy, whose gradient TFLite does not have.
     """
 
-    def _train(self) -> Any:
+    def _train(self, rows: int | None = None) -> Any:
+        del rows
         config = self.config
 
         def logits(tokens: Any) -> Any:
@@ -49,17 +61,25 @@ class Autodiff(NextWordModule):
         return tf.function(train)
 
 
-GRAPHS = {"autodiff": Autodiff, "edgewise": NextWordModule}
+GRAPHS = {
+    "autodiff": (Autodiff, Plain(corrected=False)),
+    "edgewise": (NextWordModule, NextWord()),
+    "low-memory": (NextWordModule, NextWord(low_memory=True, corrected=False)),
+    "buckets": (NextWordModule, NextWord(buckets=True)),
+}
 
 
 def export(folder: Path, graphs: Sequence[str]) -> None:
     """Write each graph at its full size to `folder`, all proved alike."""
-    config = NextWord()
-    words = tuple(f"w{number}" for number in range(config.vocabulary - MARKS))
     for graph in graphs:
-        module = GRAPHS[graph](config)
-        facts = module.facts(graph, words)
-        path = folder / f"{graph}.tflite"
+        kind, config = GRAPHS[graph]
+        module = kind(config)
+        words = tuple(f"w{number}" for number in range(config.vocabulary - MARKS))
         write_artifact(
-            path, module.functions(), module.weights, facts, prove=lambda data: prove_next_word(data, config)
+            folder / f"{graph}.tflite",
+            module.functions(),
+            module.weights,
+            module.facts(graph, words),
+            prove=partial(prove_next_word, config=config),
+            offsets=module.offsets,
         )

@@ -87,10 +87,11 @@ def _export(out: Path, words: Sequence[str], config: NextWord, name: str) -> Non
     from edgewise_models.export import export_next_word
     from edgewise_wire.weights import parameters
 
-    artifact, proof = export_next_word(out, words, config, name=name)
+    artifact, proofs = export_next_word(out, words, config, name=name)
     count = parameters(artifact.manifest.weights)
     click.echo(f"Wrote {out}: {count:,} parameters, {len(words):,} words, {len(artifact.data):,} bytes.")
-    click.echo(
-        f"Proved over {proof.steps} steps with {proof.runtime} against TensorFlow: losses within {proof.loss:.0e},"
-        f" weights within {proof.weight:.0e}, built-in operators only."
-    )
+    for proof in proofs:
+        click.echo(
+            f"Proved over {proof.steps} steps with {proof.runtime} against TensorFlow: losses within {proof.loss:.0e},"
+            f" weights within {proof.weight:.0e}, built-in operators only."
+        )

@@ -14,10 +14,15 @@ from edgewise_wire.artifact import Artifact
 
 
 class Exported(NamedTuple):
-    """The file that was written, and what was proved about it."""
+    """The file that was written, and what was proved about it, by runtime."""
 
     artifact: Artifact
-    proof: Proof
+    proofs: tuple[Proof, ...]
+
+    @property
+    def proof(self) -> Proof:
+        """The first proof."""
+        return self.proofs[0]
 
 
 def export_next_word(path: str | Path, words: Sequence[str], config: NextWord, *, name: str = "next-word") -> Exported:
@@ -42,7 +47,7 @@ def export_next_word(path: str | Path, words: Sequence[str], config: NextWord, *
         module.functions(),
         module.weights,
         facts,
-        prove=lambda data: proofs.append(prove_next_word(data, config)),
+        prove=lambda data: proofs.extend(prove_next_word(data, config)),
         offsets=module.offsets,
     )
-    return Exported(artifact, proofs[0])
+    return Exported(artifact, tuple(proofs))

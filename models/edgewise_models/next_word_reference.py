@@ -5,16 +5,16 @@ It shares no line with `cifg.py`, which it proves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from edgewise_edge.trainer import Batch, Prediction, Trainer
+from edgewise_edge import runtime as runtimes
+from edgewise_edge.trainer import Batch
 from edgewise_models.next_word import MARKS, NextWord
-from edgewise_models.proof import Bounds, Proof, close, compare_training, prove
+from edgewise_models.proof import Bounds, Corrected, Expected, Proof, Training, prove, prove_elsewhere
 from edgewise_models.tensorflow import tf
-from edgewise_wire.errors import ModelError
 from edgewise_wire.weights import Array, Weights
 
 MARGIN = 1e-5  # two logits nearer than this may change places in float32
@@ -70,7 +70,7 @@ class NextWordReference:
             variable.assign_sub(learning_rate * (gradient + mu * variable + offset))
         return float(loss), float(tf.reduce_sum(weight))
 
-    def evaluate_step(self, batch: Batch) -> dict[str, float | Bounds]:
+    def evaluate_step(self, batch: Batch) -> dict[str, Bounds]:
         """Return the sums; those of the ranks as bounds, since near ties may fall either way in float32."""
         logits = self.logits(batch["tokens"]).numpy()
         labels, weight = batch["labels"], batch["weight"].astype(np.float64)
@@ -79,30 +79,23 @@ class NextWordReference:
         surely = (ranked > own - MARGIN).sum(-1)  # every word that may reach the label's logit, itself included
         perhaps = (ranked > own + MARGIN).sum(-1) + 1
         word = labels >= MARKS
+        loss_sum, weight_sum = float((self.losses(batch).numpy() * weight).sum()), float(weight.sum())
         return {
-            "loss_sum": float((self.losses(batch).numpy() * weight).sum()),
-            "weight_sum": float(weight.sum()),
+            "loss_sum": Bounds(loss_sum, loss_sum),
+            "weight_sum": Bounds(weight_sum, weight_sum),
             **{
                 f"top{k}": Bounds(_hits(word & (surely <= k), weight), _hits(word & (perhaps <= k), weight))
                 for k in (1, 3)
             },
         }
 
-    def check_infer(self, trainer: Trainer) -> None:
-        """Compare the suggestions after one, several and all tokens with those of the reference."""
+    def suggestions(self) -> Iterator[tuple[Array, Array]]:
+        """Yield tokens, one, several and as many as fit, and the probabilities of all words after them."""
         rng = np.random.default_rng(self.config.seed)
         for length in sorted({1, self.config.steps // 2, self.config.steps}):
             tokens = np.zeros((1, self.config.steps), np.int32)
             tokens[0, :length] = rng.integers(1, self.config.vocabulary, length)
-            self._compare(trainer.infer(tokens), tf.nn.softmax(self.logits(tokens)[0, length - 1]).numpy())
-
-    def _compare(self, got: Prediction, expected: Array) -> None:
-        best = np.sort(expected[MARKS:])[::-1]
-        for rank, (token, probability) in enumerate(zip(got.ids.tolist(), got.probabilities.tolist(), strict=True)):
-            if token < MARKS:
-                raise ModelError(f"the proof failed: 'infer' suggests the mark {token}")
-            close(f"the probability of suggestion {rank}", probability, float(expected[token]))
-            close(f"suggestion {rank}, id {token}, by probability", float(expected[token]), float(best[rank]), MARGIN)
+            yield tokens, tf.nn.softmax(self.logits(tokens)[0, length - 1]).numpy()
 
 
 def _hits(hit: Array, weight: Array) -> float:
@@ -143,37 +136,49 @@ def variant_batch(config: NextWord, steps: int, rows: int) -> Batch:
     return {"tokens": tokens, "labels": labels, "weight": weight}
 
 
-def prove_next_word(data: bytes, config: NextWord, *, runtime: str | None = None) -> Proof:
-    """Prove a next-word model file against the reference, every variant of its step too.
-
-    Raises:
-        ModelError: if they differ.
-    """
+def expect(config: NextWord) -> Expected:
+    """Return what the reference makes of a model with these sizes, every variant of its step included."""
     reference = NextWordReference(config)
     batches = [*proof_batches(config)]
     batches[0] = _with_hits(reference, batches[0])
     batches += [variant_batch(config, variant.steps, variant.rows) for variant in config.train_variants]
-    proof = prove(data, reference, batches, learning_rate=LEARNING_RATE, runtime=runtime)
-    if config.corrected:
-        _prove_corrected(data, config, runtime)
-    return proof
+    return record(reference, batches, _corrected(config) if config.corrected else None)
 
 
-def _prove_corrected(data: bytes, config: NextWord, runtime: str | None) -> None:
-    """Prove `train_corrected`: a step with the offsets that it begins with, then one with others and FedProx's `mu`."""
-    trainer, reference = Trainer(data, runtime=runtime), NextWordReference(config)
+def record(reference: NextWordReference, batches: Sequence[Batch], corrected: Corrected | None = None) -> Expected:
+    """Return what a reference makes of some batches."""
+    before = reference.weights()
+    losses = tuple(reference.train_step(batch, LEARNING_RATE)[0] for batch in batches)
+    return Expected(
+        before,
+        LEARNING_RATE,
+        Training(tuple(batches), losses, reference.weights()),
+        tuple(reference.evaluate_step(batch) for batch in batches),
+        tuple(reference.suggestions()),
+        corrected,
+    )
+
+
+def _corrected(config: NextWord) -> Corrected:
+    reference, mu = NextWordReference(config), 0.1
     rng = np.random.default_rng([config.seed, 3])
     offsets = {spec.name: rng.normal(0, 1e-3, spec.shape).astype(np.float32) for spec in config.specs}
-    before = trainer.get_weights()
     first, second = proof_batches(config, count=2)
-    losses = [trainer.train_corrected_step(first, LEARNING_RATE).loss]
-    trainer.set_offset(offsets)
-    losses.append(trainer.train_corrected_step(second, LEARNING_RATE, mu=0.1).loss)
-    expected = [reference.train_step(first, LEARNING_RATE)[0]]
-    expected.append(reference.train_step(second, LEARNING_RATE, mu=0.1, offsets=offsets)[0])
-    for got, loss in zip(losses, expected, strict=True):
-        close("the loss of a corrected step", got, loss)
-    compare_training(trainer.get_weights(), before, reference.weights(), 2)
+    losses = [reference.train_step(first, LEARNING_RATE)[0]]
+    losses.append(reference.train_step(second, LEARNING_RATE, mu=mu, offsets=offsets)[0])
+    return Corrected(Training((first, second), tuple(losses), reference.weights()), offsets, mu)
+
+
+def prove_next_word(data: bytes, config: NextWord) -> list[Proof]:
+    """Prove a next-word model file with every runtime at hand: here, and where `EDGEWISE_OTHER_PYTHON` says.
+
+    Raises:
+        ModelError: if one of them does not train as the reference does.
+        UnavailableError: if there is no runtime.
+    """
+    expected = expect(config)
+    here = [prove(data, expected, runtime=name) for name in runtimes.installed() or (None,)]
+    return here + prove_elsewhere(data, expected)
 
 
 def _with_hits(reference: NextWordReference, batch: Batch) -> Batch:

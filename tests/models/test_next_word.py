@@ -50,7 +50,7 @@ def test_the_full_model_has_gboards_parameters() -> None:
 )
 def test_every_size_is_a_parameter_and_is_proved(config: NextWord) -> None:
     data = build(config)
-    proof = prove_next_word(data, config)
+    [proof] = prove_next_word(data, config)
     assert (proof.steps, proof.loss < 1e-5, proof.weight < 1e-5) == (5, True, True)
     manifest = Artifact.load(data).manifest
     assert (manifest.batch, manifest.steps, manifest.weights) == (config.batch, config.steps, config.specs)
@@ -60,7 +60,7 @@ def test_short_batches_take_shorter_graphs_with_the_same_result() -> None:
     config = NextWord(vocabulary=23, embedding=5, units=9, steps=8, batch=8, seed=4, buckets=True)
     assert [(v.steps, v.rows) for v in config.train_variants] == [(2, 16), (4, 32), (6, 48), (8, 40)]
     data = build(config)
-    proof = prove_next_word(data, config)
+    [proof] = prove_next_word(data, config)
     assert (proof.steps, proof.weight < 1e-5) == (9, True)
     trainer = Trainer(data)
     called: list[str] = []
