@@ -35,7 +35,7 @@ def open_round(server: Coordinator, kind: Kind, round_id: int) -> ActiveRound:
         version=server.version,
         graph=server.offers.graph,
         offer=_offer(server),
-        desk=server.desk if buffered and server.desk is not None else _desk(server, round_id, spool),
+        desk=_lasting_desk(server, round_id, spool) if buffered else _desk(server, round_id, spool),
         spool=spool,
         decoder=open_decoder(server.store, encoding, seed, round_id, numbers),
         total=server.recipe.start(server.parameters if kind is Kind.TRAIN else 0),
@@ -67,8 +67,15 @@ def _buffer(server: Coordinator, round_id: int) -> BufferMachine:
     return machine
 
 
+def _lasting_desk(server: Coordinator, round_id: int, spool: Path) -> UploadDesk:
+    """Return the desk of all buffered rounds of this process."""
+    if server.desk is None:
+        server.desk = _desk(server, round_id, spool)
+    return server.desk
+
+
 def _desk(server: Coordinator, round_id: int, spool: Path) -> UploadDesk:
-    desk = UploadDesk(
+    return UploadDesk(
         spool,
         server.settings.uploads,
         server.clock,
@@ -76,8 +83,6 @@ def _desk(server: Coordinator, round_id: int, spool: Path) -> UploadDesk:
         server.update_arrived,
         server.fault,
     )
-    server.desk = desk
-    return desk
 
 
 def _offer(server: Coordinator) -> Offer:
