@@ -158,7 +158,21 @@ def test_a_home_that_cannot_be_made_or_a_spoiled_policy_is_one_line(device, tmp_
 
 
 def test_every_subcommand_has_an_example_in_its_help(device):
-    for name in ("run", "add", "import", "predict", "status", "list", "pause", "resume", "forget", "history"):
+    for name in (
+        "run",
+        "add",
+        "import",
+        "predict",
+        "status",
+        "list",
+        "pause",
+        "resume",
+        "forget",
+        "history",
+        "policy",
+        "install",
+        "uninstall",
+    ):
         status, out, _ = device(name, "--help")
         assert status == 0
         assert f"edgewise device {name}" in out

@@ -7,6 +7,7 @@ import click
 from edgewise.commands.device.examples import add, forget, import_, list_, pause, resume
 from edgewise.commands.device.policy import policy
 from edgewise.commands.device.run import run
+from edgewise.commands.device.service import install, uninstall
 from edgewise.commands.device.show import history, predict
 from edgewise.commands.device.status import status
 
@@ -24,5 +25,19 @@ def command() -> None:
     """
 
 
-for _subcommand in (run, add, import_, predict, status, list_, pause, resume, forget, history, policy):
+for _subcommand in (
+    run,
+    add,
+    import_,
+    predict,
+    status,
+    list_,
+    pause,
+    resume,
+    forget,
+    history,
+    policy,
+    install,
+    uninstall,
+):
     command.add_command(_subcommand)
