@@ -67,7 +67,7 @@ def encode(envelope: Envelope) -> bytes:
     # A chunk's data is the one field that can be long; room for it at once spares the builder doubling its buffer.
     data = getattr(envelope.body, "data", None)
     builder = flatbuffers.Builder(SMALL_BYTES + (len(data) if isinstance(data, bytes) else 0))
-    builder.Finish(_table_writer(ENVELOPE)(builder, envelope), file_identifier=IDENTIFIER)
+    builder.Finish(WRITE_ENVELOPE(builder, envelope), file_identifier=IDENTIFIER)
     payload = bytes(memoryview(builder.Bytes)[builder.Head() :])
     if len(payload) > PAYLOAD_BYTES:
         _refuse(f"{type(envelope.body).__name__} of {len(payload)} bytes: expected at most {PAYLOAD_BYTES}")
@@ -236,3 +236,6 @@ def _vector_writer(label: str, kind: Vector) -> Write:
         return end
 
     return write
+
+
+WRITE_ENVELOPE = _table_writer(ENVELOPE)  # resolved once: looking a layout up in the cache hashes the whole tree
