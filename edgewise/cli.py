@@ -16,6 +16,7 @@ COMMANDS = {
     "inspect": "Show what is inside a model file.",
     "broker": "Run an MQTT broker.",
     "coordinate": "Run rounds over a fleet.",
+    "fleet": "Make a fleet's certificates; let devices in, shut them out.",
     "device": "Take part in a fleet from this machine.",
 }
 """Every subcommand with its line of help, in the order in which they are met; the module has the same name."""

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from edgewise_wire.errors import UnavailableError
 from edgewise_wire.transport.address import BrokerAddress
@@ -66,6 +66,10 @@ class BrokerProcess(ABC):
     def _arguments(self) -> Sequence[str]:
         """Return the command that runs the broker in the foreground."""
 
+    def _open_output(self) -> IO[bytes]:
+        """Return what the broker prints to."""
+        return self.log.open("ab")
+
     def start(self: _Self) -> _Self:
         """Start it and return when it answers to a CONNECT; does nothing if it runs.
 
@@ -76,7 +80,7 @@ class BrokerProcess(ABC):
             return self
         check_port(self.host, self.port)
         arguments = self._arguments()
-        with self.log.open("ab") as output:
+        with self._open_output() as output:
             # A session of its own: Ctrl-C in the terminal is for us to answer. Its input ends when we do.
             self._process = subprocess.Popen(  # noqa: S603
                 arguments, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True

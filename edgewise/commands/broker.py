@@ -27,17 +27,26 @@ _LOOK_SECONDS = 0.5
     type=click.Path(file_okay=False, path_type=Path),
     help="Where its log and configuration go. [default: a temporary folder]",
 )
-def command(host: str, port: int, kind: str, directory: Path | None) -> None:
+@click.option(
+    "--fleet-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Run Mosquitto as this fleet's broker: TLS, a certificate for everyone. The options above are its own then.",
+)
+def command(host: str, port: int, kind: str, directory: Path | None, fleet_dir: Path | None) -> None:
     """Run an MQTT broker until Ctrl-C; its address is the first line on standard output.
 
     The embedded one needs nothing installed and suits one machine; mosquitto (`apt install mosquitto`) carries a fleet.
-    Neither asks for a password: who reaches the address can read and write everything there.
+    Neither asks for a password: who reaches the address can read and write everything there. A fleet's own broker
+    (`edgewise fleet init`, `--fleet-dir`) lets in whom the fleet has enrolled, and keeps a log of whom it did not.
 
     \b
     Example:
       edgewise broker --port 1883
     """
     stopped = _stop_on_signals()
+    if fleet_dir is not None:
+        _run_fleet_broker(fleet_dir, stopped)
+        return
     with tempfile.TemporaryDirectory(prefix="edgewise-broker-") as temporary:
         process = make_broker(kind, directory or Path(temporary), host=host, port=port)
         with process:
@@ -45,6 +54,17 @@ def command(host: str, port: int, kind: str, directory: Path | None) -> None:
             if not host.startswith(_LOOPBACK):
                 click.echo(f"Anyone who reaches {host} can use this broker: it asks for no password.", err=True)
             _watch(process, stopped)
+
+
+def _run_fleet_broker(directory: Path, stopped: threading.Event) -> None:
+    from edgewise.brokers.fleet_broker import FleetBroker
+    from edgewise_coordinator.fleet_directory import FleetDirectory
+
+    fleet = FleetDirectory(directory)
+    with FleetBroker(fleet) as process:
+        click.echo(fleet.broker)
+        click.echo(f"What it refuses is told in {fleet.refusals}.", err=True)
+        _watch(process, stopped)
 
 
 def _stop_on_signals() -> threading.Event:

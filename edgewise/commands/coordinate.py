@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from edgewise.brokers.choose import BROKER_HELP, open_broker
+from edgewise.commands.secured import SecuredFleet
 from edgewise.live import RoundsView, counted
 from edgewise_coordinator.algorithms.fedavg import fedavg
 from edgewise_coordinator.faults import VARIABLE, hook_from
@@ -37,6 +39,11 @@ STOPPED = 130  # what shells give a command that Ctrl-C ended
 )
 @click.option("--broker", default="mqtt://127.0.0.1:1883", show_default=True, help=BROKER_HELP)
 @click.option("--fleet", default="home", show_default=True, help="The fleet's name.")
+@click.option(
+    "--fleet-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="What `edgewise fleet init` made: broker, fleet, papers, signing key, and who belongs.",
+)
 @click.option("--rounds", default=10, show_default=True, help="How many training rounds to commit.")
 @click.option("--cohort", default=8, show_default=True, help="Reports that close a round (the goal count).")
 @click.option("--over-selection", default=1.3, show_default=True, help="Devices asked for each report wanted.")
@@ -77,6 +84,7 @@ STOPPED = 130  # what shells give a command that Ctrl-C ended
 def command(
     model: Path,
     broker: str,
+    fleet_dir: Path | None,
     directory: Path,
     username: str | None,
     password: str | None,
@@ -89,10 +97,15 @@ def command(
     Example:
       edgewise coordinate --model model.tflite --broker mqtt://127.0.0.1:1883 --rounds 20 --cohort 8
     """
-    settings = _settings(options)
+    secured = SecuredFleet.load(fleet_dir)
+    settings = _settings({**options, "fleet": secured.fleet or options["fleet"]})
     artifact = Artifact.load(model)
+    broker = secured.broker if secured.broker and _is_default("broker") else broker
     with directory_lock(directory), open_broker(broker, directory / "broker") as url:
-        transport = MqttTransport(url, f"edgewise-{settings.fleet}-coordinator", username=username, password=password)
+        transport = MqttTransport(
+            url, f"edgewise-{settings.fleet}-coordinator", username=username, password=password,
+            ca=secured.tls.ca, cert=secured.tls.cert, key=secured.tls.key,
+        )  # fmt: skip
         transport.connect()
         coordinator = Coordinator(
             artifact,
@@ -100,6 +113,8 @@ def command(
             directory,
             settings,
             algorithm=fedavg(options["server_learning_rate"]),
+            members=secured.members,
+            seal=secured.seal,
             fault=hook_from(os.environ.get(VARIABLE)),
         )
         try:
@@ -110,6 +125,10 @@ def command(
         finally:
             coordinator.close()
             transport.close()
+
+
+def _is_default(name: str) -> bool:
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.DEFAULT
 
 
 def _settings(o: dict[str, Any]) -> Settings:

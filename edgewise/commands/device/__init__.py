@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from edgewise.commands.device.examples import add, forget, import_, list_, pause, resume
+from edgewise.commands.device.membership import join
 from edgewise.commands.device.policy import policy
 from edgewise.commands.device.run import run
 from edgewise.commands.device.service import install, uninstall
@@ -41,3 +42,4 @@ for _subcommand in (
     uninstall,
 ):
     command.add_command(_subcommand)
+command.add_command(join)

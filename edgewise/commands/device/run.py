@@ -13,15 +13,22 @@ from types import FrameType
 
 import click
 
+from edgewise.commands.device.membership import find_membership
 from edgewise.commands.device.options import home_option
 
 log = logging.getLogger("edgewise.device")
 
 
 @click.command("run")
-@click.option("--broker", required=True, envvar="EDGEWISE_BROKER", help="mqtt://host[:port] or mqtts://host[:port].")
+@click.option("--broker", envvar="EDGEWISE_BROKER", help="mqtt://host[:port] or mqtts://host[:port].")
 @click.option("--fleet", default="home", show_default=True, envvar="EDGEWISE_FLEET", help="The fleet to take part in.")
-@click.option("--device", required=True, envvar="EDGEWISE_DEVICE", help="This device's name in the fleet.")
+@click.option("--device", envvar="EDGEWISE_DEVICE", help="This device's name in the fleet.")
+@click.option(
+    "--bundle",
+    envvar="EDGEWISE_BUNDLE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="What `edgewise fleet enroll` made: broker, fleet, name and papers. [default: the one joined with]",
+)
 @click.option("--username", envvar="EDGEWISE_USERNAME", help="For the broker; the password is $EDGEWISE_PASSWORD.")
 @click.option("--password", envvar="EDGEWISE_PASSWORD", hidden=True)
 @click.option("--ca", type=click.Path(path_type=Path), help="The authority that signed the broker's certificate.")
@@ -33,9 +40,10 @@ log = logging.getLogger("edgewise.device")
 @click.option("--quiet", is_flag=True, help="Say nothing but warnings.")
 @home_option
 def run(
-    broker: str,
+    broker: str | None,
     fleet: str,
-    device: str,
+    device: str | None,
+    bundle: Path | None,
     username: str | None,
     password: str | None,
     ca: Path | None,
@@ -52,6 +60,7 @@ def run(
     \b
     Example:
       edgewise device run --broker mqtt://127.0.0.1:1883 --fleet home --device pi-7
+      edgewise device run --bundle pi-7.bundle
     """
     from edgewise_edge.agent import Agent
     from edgewise_edge.conditions import metered, watch
@@ -59,22 +68,24 @@ def run(
     from edgewise_edge.host import DeviceHost
     from edgewise_edge.link import Identity
     from edgewise_edge.own import Own
+    from edgewise_wire.transport.address import TlsFiles
     from edgewise_wire.transport.mqtt import MqttTransport
 
     logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(message)s")
     folder = Home(home)
     own = Own(folder)
-    identity = Identity(fleet, device, secrets.randbits(63))
+    member = find_membership(folder, bundle, broker, fleet, device, TlsFiles(ca, cert, key))
+    identity = Identity(member.fleet, member.device, secrets.randbits(63))
     with folder.locked(), own.store() as store, stopped_by_signals() as stop:
         transport = MqttTransport(
-            broker, f"{fleet}.{device}", will=identity.will, username=username, password=password,
-            ca=ca, cert=cert, key=key,
+            member.broker, f"{member.fleet}.{member.device}", will=identity.will,
+            username=username, password=password, ca=member.tls.ca, cert=member.tls.cert, key=member.tls.key,
         )  # fmt: skip
         watched = () if no_conditions else watch(own.machine(), own.clock)
         host = DeviceHost(folder, store, threads=threads, conditions=(own.policy, *watched))
         agent = Agent(
             folder, transport, identity, host,
-            clock=own.clock, policy=own.policy, metered=lambda: metered(watched),
+            clock=own.clock, policy=own.policy, metered=lambda: metered(watched), vouches=member.vouches,
         )  # fmt: skip
         try:
             transport.start() if wait else transport.connect()

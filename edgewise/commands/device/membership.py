@@ -1,0 +1,98 @@
+"""What a bundle says about a device: which broker, which fleet, which papers, whose signature."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from edgewise.commands.device.options import home_option
+from edgewise_edge.home import Home
+from edgewise_edge.link import Vouches
+from edgewise_wire.bundle import Bundle
+from edgewise_wire.errors import ConfigError, UnavailableError
+from edgewise_wire.transport.address import TlsFiles
+
+log = logging.getLogger("edgewise.device")
+
+BUNDLE = "bundle.json"
+PAPERS = "papers"
+WARN_DAYS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Where a device takes part, as whom, and whose assignments it takes (`vouches`, `None` for anyone's)."""
+
+    broker: str
+    fleet: str
+    device: str
+    tls: TlsFiles
+    vouches: Vouches | None = None
+
+
+def find_bundle(home: Home, named: Path | None) -> Bundle | None:
+    """Return the bundle that was named, else the one that this device joined with, else `None`."""
+    joined = home.path / BUNDLE
+    if named is None and not joined.exists():
+        return None
+    return Bundle.load(named or joined)
+
+
+def of_bundle(bundle: Bundle, home: Home, broker: str | None = None) -> Membership:
+    """Return what a bundle says; its papers are unpacked into the device's folder.
+
+    Raises:
+        ConfigError: if its key is none.
+        UnavailableError: if signatures cannot be checked here: they are never left unchecked.
+    """
+    try:
+        from edgewise_wire.crypto.signing import VerifyKey
+    except ModuleNotFoundError as error:
+        raise UnavailableError(f"a bundle needs the package {error.name!r}: pip install 'edgewise[device]'") from error
+    days = max(0.0, (bundle.expires - time.time()) / 86400)
+    if days < WARN_DAYS:
+        log.warning("this device's certificate is good for %.0f days more; ask for a new bundle", days)
+    vouches = VerifyKey.from_text(bundle.coordinator_key).vouches_for
+    tls = bundle.unpack(home.path / PAPERS)
+    return Membership(broker or bundle.broker, bundle.fleet, bundle.device, tls, vouches)
+
+
+def find_membership(
+    home: Home, named: Path | None, broker: str | None, fleet: str, device: str | None, tls: TlsFiles
+) -> Membership:
+    """Return where this device takes part: by its bundle if there is one, else as it was told.
+
+    Raises:
+        ConfigError: if it was told too little, or two things at once.
+    """
+    bundle = find_bundle(home, named)
+    if bundle is not None and (tls or device not in (None, bundle.device)):
+        raise ConfigError(
+            f"the bundle is device {bundle.device!r} with papers of its own; leave out --device, --ca, --cert, --key"
+        )
+    if bundle is not None:
+        return of_bundle(bundle, home, broker)
+    if broker is None or device is None:
+        raise ConfigError("which fleet? Name --bundle FILE, or --broker URL and --device NAME")
+    return Membership(broker, fleet, device, tls)
+
+
+@click.command("join")
+@click.argument("bundle", type=click.Path(dir_okay=False, path_type=Path))
+@home_option
+def join(bundle: Path, home: Path) -> None:
+    """Join a fleet with the bundle that its operator made; from then on `edgewise device run` needs no options.
+
+    \b
+    Example:
+      edgewise device join pi-7.bundle
+    """
+    folder = Home(home)
+    found = Bundle.load(bundle)
+    found.save(folder.path / BUNDLE)
+    click.echo(f"This is device {found.device!r} of fleet {found.fleet!r} now. Take part: edgewise device run")
+    click.echo(f"Delete {bundle}: whoever has it can pretend to be this device.", err=True)
