@@ -67,19 +67,20 @@ def _bytes(graph: Subgraph, index: int) -> int:
 
 
 def _flops(name: str, graph: Subgraph, operator: Operator) -> int:
-    out = graph.tensors[int(operator.outputs[0])] if operator.outputs.size else None
-    if out is None or operator.inputs.size < 2:
+    """Return the operations of one call; 0 for what is no product, or whose shapes are not those of one."""
+    if operator.inputs.size < 2 or not operator.outputs.size or min(operator.inputs[:2].min(), operator.outputs[0]) < 0:
         return 0
-    first, second = (graph.tensors[int(index)] for index in operator.inputs[:2])
-    if name == "BATCH_MATMUL" and out.size:  # its inner axis, whichever way round the left side is
+    out, first, second = (graph.tensors[int(i)] for i in (operator.outputs[0], *operator.inputs[:2]))
+    if name == "BATCH_MATMUL" and min(len(out.shape), len(first.shape)) >= 2:
+        # the inner axis, whichever way round the left side is
         return 2 * out.size * (first.size // max(1, math.prod(first.shape[:-2]) * out.shape[-2]))
     if name == "FULLY_CONNECTED" and len(second.shape) == 2:
         return 2 * out.size * second.shape[1]
-    if name in ("CONV_2D", "CONV_3D") and out.size:
+    if name in ("CONV_2D", "CONV_3D") and out.shape:
         return 2 * out.size * (second.size // max(1, out.shape[-1]))
     if name == "DEPTHWISE_CONV_2D":
         return 2 * out.size * math.prod(second.shape[1:3])
-    if name == "TRANSPOSE_CONV" and operator.inputs.size > 2:
+    if name == "TRANSPOSE_CONV" and operator.inputs.size > 2 and operator.inputs[2] >= 0:
         given = graph.tensors[int(operator.inputs[2])]
-        return 2 * given.size * (second.size // max(1, given.shape[-1]))
+        return 2 * given.size * (second.size // max(1, given.shape[-1] if given.shape else 1))
     return 0
