@@ -17,13 +17,13 @@ from click.core import ParameterSource
 from edgewise.brokers.choose import BROKER_HELP, open_broker
 from edgewise.commands.secured import SecuredFleet
 from edgewise.live import RoundsView, counted
-from edgewise_coordinator.algorithms.fedavg import fedavg
+from edgewise.recipes import Plan, plan, recipe_options
 from edgewise_coordinator.faults import VARIABLE, hook_from
 from edgewise_coordinator.history import History
 from edgewise_coordinator.server import Coordinator, directory_lock
 from edgewise_coordinator.settings import RoundSettings, Settings, TrainingSettings
 from edgewise_wire.artifact import Artifact
-from edgewise_wire.errors import RunError
+from edgewise_wire.errors import ConfigError, RunError
 from edgewise_wire.files import write_durably
 from edgewise_wire.topics import check_name
 from edgewise_wire.transforms import EXAMPLES
@@ -59,7 +59,12 @@ STOPPED = 130  # what shells give a command that Ctrl-C ended
     show_default=True,
     help=f"How devices encode their updates: {', '.join(EXAMPLES)}. eden-2 is a sixteenth of float32.",
 )
-@click.option("--server-learning-rate", default=1.0, show_default=True, help="How far the mean update is followed.")
+@click.option(
+    "--compress-down",
+    default="",
+    help="How new versions go to devices that have an earlier one, such as lloyd-4.  [default: as they are]",
+)
+@recipe_options
 @click.option("--evaluate-every", default=1, show_default=True, help="Rounds between evaluations, 0 for never.")
 @click.option("--selection-timeout", default=300.0, show_default=True, help="Seconds to wait for enough devices.")
 @click.option("--report-timeout", default=600.0, show_default=True, help="Seconds to wait for reports.")
@@ -98,7 +103,8 @@ def command(
       edgewise coordinate --model model.tflite --broker mqtt://127.0.0.1:1883 --rounds 20 --cohort 8
     """
     secured = SecuredFleet.load(fleet_dir)
-    settings = _settings({**options, "fleet": secured.fleet or options["fleet"]})
+    chosen = plan(options)
+    settings = _settings({**options, "fleet": secured.fleet or options["fleet"]}, chosen)
     artifact = Artifact.load(model)
     broker = secured.broker if secured.broker and _is_default("broker") else broker
     with directory_lock(directory), open_broker(broker, directory / "broker") as url:
@@ -112,7 +118,7 @@ def command(
             transport,
             directory,
             settings,
-            algorithm=fedavg(options["server_learning_rate"]),
+            **chosen.arguments,
             members=secured.members,
             seal=secured.seal,
             fault=hook_from(os.environ.get(VARIABLE)),
@@ -131,12 +137,14 @@ def _is_default(name: str) -> bool:
     return click.get_current_context().get_parameter_source(name) is ParameterSource.DEFAULT
 
 
-def _settings(o: dict[str, Any]) -> Settings:
-    return Settings(
+def _settings(o: dict[str, Any], chosen: Plan) -> Settings:
+    if o["buffer"] is not None and not _is_default("cohort"):
+        raise ConfigError("--cohort with --buffer: a buffer has no cohort; --concurrency says how many are at work")
+    settings = Settings(
         fleet=check_name("fleet", o["fleet"]),
         rounds=o["rounds"],
         cohort=RoundSettings(
-            goal=o["cohort"],
+            goal=o["buffer"] or o["cohort"],
             over_selection=o["over_selection"],
             min_reports=o["min_reports"],
             selection_timeout=o["selection_timeout"],
@@ -146,8 +154,12 @@ def _settings(o: dict[str, Any]) -> Settings:
         training=TrainingSettings(o["epochs"], o["learning_rate"], o["max_examples"], o["compress"]),
         evaluate_every=o["evaluate_every"],
         seed=o["seed"],
+        downlink=o["compress_down"],
         keep_updates=o["keep_updates"],
+        buffer=chosen.buffer,
     )
+    chosen.check(settings)
+    return settings
 
 
 def _run(coordinator: Coordinator, directory: Path) -> list[dict[str, Any]]:
