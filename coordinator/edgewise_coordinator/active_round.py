@@ -67,6 +67,7 @@ class ActiveRound:
             graph=self.graph,
             weights=self.offer.weights,
             control=self.offer.control if template.correction else BlobRef(),
+            deltas=self.offer.deltas,
             version=self.version,
             deadline=self.machine.time_left(device),
         )

@@ -51,4 +51,6 @@ class Controls:
     def counted(self, round_id: int, participants: Iterable[Participant]) -> None:
         """Note that a round's reports became part of a version."""
         if self._tells:
-            self._counted.update({p.device: round_id for p in participants if p.status is Status.REPORTED})
+            self._counted.update(
+                {p.device: p.round_id or round_id for p in participants if p.status is Status.REPORTED}
+            )

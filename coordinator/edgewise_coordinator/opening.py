@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgewise_coordinator.active_round import ActiveRound
 from edgewise_coordinator.buffered import BufferMachine
-from edgewise_coordinator.decoding import open_decoder
+from edgewise_coordinator.decoding import Decoder, open_decoder
 from edgewise_coordinator.machine import RoundMachine
 from edgewise_coordinator.offers import Offer
 from edgewise_coordinator.selection.uniform import uniform
@@ -28,8 +28,6 @@ def open_round(server: Coordinator, kind: Kind, round_id: int) -> ActiveRound:
     buffered = kind is Kind.TRAIN and server.settings.buffer is not None
     bytes_down_before = server.bytes_down
     spool = make_folder(server.directory / "spool" / (BUFFER if buffered else f"{round_id:06}"))
-    numbers = server.recipe.size(server.parameters)
-    encoding, seed = server.settings.training.encoding, server.settings.seed
     return ActiveRound(
         machine=_buffer(server, round_id) if buffered else _cohort(server, kind, round_id),
         version=server.version,
@@ -37,7 +35,7 @@ def open_round(server: Coordinator, kind: Kind, round_id: int) -> ActiveRound:
         offer=_offer(server),
         desk=_lasting_desk(server, round_id, spool) if buffered else _desk(server, round_id, spool),
         spool=spool,
-        decoder=open_decoder(server.store, encoding, seed, round_id, numbers),
+        decoder=_decoder(server, kind, round_id),
         total=server.recipe.start(server.parameters if kind is Kind.TRAIN else 0),
         started=server.clock.now(),
         bytes_up_before=server.link.bytes_up,
@@ -85,10 +83,20 @@ def _desk(server: Coordinator, round_id: int, spool: Path) -> UploadDesk:
     )
 
 
+def _decoder(server: Coordinator, kind: Kind, round_id: int) -> Decoder:
+    encoding, seed = server.settings.training.encoding, server.settings.seed
+    numbers = server.recipe.size(server.parameters)
+    if kind is Kind.EVALUATE:
+        return Decoder("float32", seed, round_id, numbers)
+    return open_decoder(server.store, encoding, seed, round_id, numbers)
+
+
 def _offer(server: Coordinator) -> Offer:
     """Offer the newest version, and those older ones that devices of a buffer still work on."""
     older = {p.version for p in server.carried if p.status.live} - {server.version}
-    server.offers.keep({server.version, *older})
     for version in sorted(older):
-        server.offers.put(version, server.versions.path(version))
-    return server.offers.put(server.version, to_bytes(server.weights), server.controls.blob(server.state))
+        server.offers.put(version, server.downlink.file(version, server.versions.path(version)))
+    control, steps = server.controls.blob(server.state), server.downlink.steps(server.version)
+    newest = server.offers.put(server.version, to_bytes(server.published), control, steps)
+    server.offers.keep({server.version, *older})
+    return newest

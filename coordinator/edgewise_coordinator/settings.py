@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from edgewise_wire.errors import ConfigError
 from edgewise_wire.transforms import get
+from edgewise_wire.transforms.delta import check_downlink
 
 UPLOAD_WINDOW = 8  # chunks in flight a slot: 1 MiB, enough for a 100 ms link at 80 Mbit/s
 
@@ -105,7 +106,10 @@ class BufferSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything a coordinator is told, but for its model, its broker and its directory."""
+    """Everything a coordinator is told, but for its model, its broker and its directory.
+
+    `downlink` names the encoding of new versions, "" for none (see `edgewise_wire.transforms.delta`).
+    """
 
     fleet: str
     rounds: int
@@ -117,9 +121,11 @@ class Settings:
     max_abandoned: int = 10
     keep_updates: bool = False
     seed: int = 0
+    downlink: str = ""
     buffer: BufferSettings | None = None
 
     def __post_init__(self) -> None:
+        check_downlink(self.downlink)
         if self.rounds < 1:
             raise ConfigError(f"rounds: expected at least 1, got {self.rounds}")
         if self.evaluate_every < 0:

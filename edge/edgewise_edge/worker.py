@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from edgewise_edge.budget import Budget
 from edgewise_edge.control import Controls
 from edgewise_edge.correction import Correction
+from edgewise_edge.deltas import assemble, weights_to_fetch
 from edgewise_edge.download import Download
 from edgewise_edge.encoding import encode_update, update_bytes
 from edgewise_edge.home import Home
@@ -31,6 +32,7 @@ from edgewise_wire.messages import (
     CHUNKS_MAX,
     Accept,
     Assignment,
+    BlobRef,
     Decline,
     DeviceState,
     UploadRequest,
@@ -107,7 +109,8 @@ class Worker:
         except EdgewiseError as error:
             return self._discreet(error)
         traffic = 0 if self._blobs.has(asked.graph.hash) else asked.graph.size
-        traffic += asked.weights.size + (asked.control.size if asked.correction else 0) + update_bytes(asked)
+        traffic += sum(ref.size for ref in weights_to_fetch(asked, self._blobs)) + update_bytes(asked)
+        traffic += asked.control.size if asked.correction else 0
         why = self._host.obstacle() or self._policy().refusal(asked, held=held, traffic=traffic)
         return why or self._budget.refusal(asked, traffic)
 
@@ -236,7 +239,9 @@ class Worker:
         work, phase = self.work, self._phase
         if work is None or not phase.finished:
             return
-        if isinstance(phase, Download):
+        if isinstance(phase, Download) and not assemble(work.asked, self._blobs):
+            self._begin(self._download(work, [work.asked.weights]))
+        elif isinstance(phase, Download):
             self._model.save(work.asked, work.round)
             if self._session.count_begin() > BEGINNINGS_MAX:
                 self.give_up(Outcome.FAILED, f"the process ended {BEGINNINGS_MAX} times while it computed this")
@@ -245,8 +250,9 @@ class Worker:
         elif isinstance(phase, Compute):
             self._begin(self._sending(work, self._keep_result(work, phase)))
 
-    def _download(self, work: Work) -> Download:
-        refs = [work.asked.graph, work.asked.weights, *([work.asked.control] if work.asked.correction else [])]
+    def _download(self, work: Work, weights: list[BlobRef] | None = None) -> Download:
+        refs = [work.asked.graph, *(weights or weights_to_fetch(work.asked, self._blobs))]
+        refs += [work.asked.control] if work.asked.correction else []
         return Download(self._link, self._clock, self._blobs, work.round, refs)
 
     def _computing(self, work: Work) -> Compute:
