@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,8 @@ class MemoryFleet:
     rounds: list[RoundSummary] = field(default_factory=list)
     agents: dict[str, Agent] = field(default_factory=dict)
     hosts: dict[str, DeviceHost] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of `Coordinator`: algorithm, aggregator, selection, …"""
 
     def __post_init__(self) -> None:
         self.spy: MemoryTransport = self.broker.connect("spy")
@@ -44,6 +47,7 @@ class MemoryFleet:
             self.settings,
             clock=self.clock,
             on_round=self.rounds.append,
+            **self.options,
         )
         for number, (device, sentences) in enumerate(self.texts.items()):
             self.agents[device] = self._agent(device, sentences, number)
