@@ -16,6 +16,7 @@ COMMANDS = {
     "inspect": "Show what is inside a model file.",
     "broker": "Run an MQTT broker.",
     "coordinate": "Run rounds over a fleet.",
+    "models": "List, show, roll back or export the versions of a model.",
     "fleet": "Make a fleet's certificates; let devices in, shut them out.",
     "device": "Take part in a fleet from this machine.",
 }

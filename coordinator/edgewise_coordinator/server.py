@@ -20,6 +20,7 @@ from edgewise_coordinator.aggregators.base import Aggregator
 from edgewise_coordinator.aggregators.mean import mean
 from edgewise_coordinator.algorithms.base import Algorithm
 from edgewise_coordinator.algorithms.fedavg import fedavg
+from edgewise_coordinator.catalog import keep_artifact
 from edgewise_coordinator.controls import Controls, forget_controls
 from edgewise_coordinator.decoding import PLAIN
 from edgewise_coordinator.downlink import Downlink
@@ -125,6 +126,7 @@ class Coordinator:
         self.link = Link(settings.fleet, transport, self.clock, members=members, seal=seal)
         self.store = StateStore(directory / "state.sqlite")
         self._check_directory()
+        keep_artifact(directory, artifact)
         self.fleet = Fleet(self.clock, self.store.last_rounds())
         self.parameters = parameters(artifact.manifest.weights)
         self.versions = Versions(directory / "versions", self.store, self.parameters, fault)
@@ -486,7 +488,9 @@ class Coordinator:
 
     def _resume(self) -> None:
         if self.settings.buffer is not None:
-            self.carried = self.store.at_work(self.version - self.settings.buffer.max_staleness)
+            line = self.versions.lineage(self.version)  # after a rollback, others are at work on what was left behind
+            owing = self.store.at_work(self.version - self.settings.buffer.max_staleness)
+            self.carried = [p for p in owing if p.version in line]
             for participant in self.carried:
                 participant.since = self.clock.now()
         for kind in (Kind.TRAIN, Kind.EVALUATE):

@@ -232,6 +232,11 @@ class StateStore:
         """Return the number of the newest round, 0 before the first."""
         return int(self._db.execute("SELECT coalesce(max(round_id), 0) FROM rounds").fetchone()[0])
 
+    def summary(self, round_id: int) -> dict[str, Any] | None:
+        """Return what was recorded at the end of a round."""
+        row = self._db.execute("SELECT summary FROM rounds WHERE round_id = ?", (round_id,)).fetchone()
+        return json.loads(row[0]) if row is not None else None
+
     def counted_rounds(self, since: int = 0) -> dict[str, int]:
         """Return each device's last round after `since` whose report became part of a version."""
         rows = self._db.execute(

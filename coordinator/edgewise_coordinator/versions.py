@@ -30,6 +30,16 @@ class Versions:
         rows = self._store.versions()
         return rows[-1].version if rows else None
 
+    def lineage(self, version: int) -> set[int]:
+        """Return a version, the one it was made from, and so on back to the first."""
+        parents = {row.version: row.parent for row in self._store.versions()}
+        found: set[int] = set()
+        at: int | None = version
+        while at is not None and at not in found:
+            found.add(at)
+            at = parents.get(at)
+        return found
+
     def save(self, version: int, weights: Flat, state: State) -> str:
         """Write a version's files durably and return the weights' file name; the caller records the row."""
         path = self.path(version)
