@@ -7,6 +7,8 @@ paused                 exists while the owner has paused participation
 model.json, blobs/     the latest graph and weights
 session/               the assignment in work: see `session.py`
 clock.json             the last date seen
+examples.sock          where other programs hand in sentences, while the agent runs
+watched.json           what was read of a watched folder
 status.json            what the agent last said about itself
 agent.lock             held by the running agent
 """
@@ -89,6 +91,16 @@ class Home:
     def clock(self) -> Path:
         """The last date seen."""
         return self.path / "clock.json"
+
+    @property
+    def socket(self) -> Path:
+        """Where other programs hand in sentences."""
+        return self.path / "examples.sock"
+
+    @property
+    def watched(self) -> Path:
+        """What was read of a watched folder."""
+        return self.path / "watched.json"
 
     @property
     def status(self) -> Path:

@@ -296,3 +296,13 @@ def test_a_clock_behind_the_last_date_seen_is_said_and_holds_what_needs_the_date
     assert report["clock_believed"] is False
     assert report["obstacle"] == "hours: the clock is behind the last date seen; its owner's rule: 0-24"
     assert json.loads(device("list", "--json")[1])["examples"][0]["at"] == pytest.approx(4e9, abs=60)
+
+
+def test_importing_from_standard_input(device, monkeypatch):
+    import io
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"text": "see you"}\n{"text": "at seven"}\n')))
+    assert device("import", "-")[1] == "Read 2 messages of standard-input; 2 examples in all (0 before).\n"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(bytes(range(256)) * 20)))
+    status, _, err = device("import", "-")
+    assert (status, "standard input: found no text" in err, err.count("\n")) == (2, True, 1)

@@ -7,15 +7,16 @@ messages by person. A form is one file here with `matches(lines)` or `matches(he
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import IO, Final, TypeAlias
 
 from edgewise_edge.readers import leaf, nus, plain, whatsapp
-from edgewise_edge.readers.sources import Source, find_sources
+from edgewise_edge.readers.sources import TOTAL_BYTES, Source, find_sources
 from edgewise_wire.errors import DataError
 from edgewise_wire.topics import NAME_MAX, check_name
 
@@ -57,6 +58,21 @@ def read_people(path: Path | str) -> People:
     sources = find_sources(path)
     if not sources:
         raise DataError(f"{path}: found no .txt, .jsonl, .json or .xml file; what is read: {FORMS}")
+    return _people(path, sources)
+
+
+def read_stream(stream: IO[bytes], name: str = "standard input") -> People:
+    """Return the messages of each person in a stream of any form but a zip; bounds and errors as `read_people`.
+
+    Example:
+        >>> read_stream(io.BytesIO(b"see you\\nat seven\\n"), "me")
+        {'me': ['see you', 'at seven']}
+    """
+    data = stream.read(TOTAL_BYTES + 1)
+    return _people(Path(name), [Source(name, name, lambda: io.BytesIO(data))])
+
+
+def _people(path: Path, sources: list[Source]) -> People:
     found = _gather(path, (pair for source in sources for pair in _messages(source)))
     if not found:
         raise DataError(f"{path}: found no text; what is read: {FORMS}")

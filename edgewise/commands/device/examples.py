@@ -49,15 +49,17 @@ def add(texts: tuple[str, ...], held_out: bool | None, home: Path) -> None:
 def import_(path: Path, person: str | None, home: Path) -> None:
     """Add one person's messages from a file or folder.
 
-    Reads plain text, JSON lines, a WhatsApp export, LEAF's JSON and the NUS SMS corpus; a zip is opened.
+    `-` reads standard input. Takes plain text, JSON lines, a WhatsApp export, LEAF's JSON and the NUS SMS corpus; a zip
+    is opened.
 
     \b
     Example:
       edgewise device import chat.txt --person Anna
     """
     from edgewise_edge.readers import read_people
+    from edgewise_edge.readers.people import read_stream
 
-    people = read_people(path)
+    people = read_stream(sys.stdin.buffer) if str(path) == "-" else read_people(path)
     if person is None and len(people) > 1:
         raise ConfigError(f"{path}: messages of {len(people)} people; choose one with --person: {_some(people)}")
     name = next(iter(people)) if person is None else _find(people, person)

@@ -10,11 +10,18 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
 from edgewise.commands.device.membership import find_membership
 from edgewise.commands.device.options import home_option
+from edgewise_edge.home import Home
+from edgewise_wire.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from edgewise_edge.intake import Intake
+    from edgewise_edge.store import ExampleStore
 
 log = logging.getLogger("edgewise.device")
 
@@ -35,6 +42,8 @@ log = logging.getLogger("edgewise.device")
 @click.option("--cert", type=click.Path(path_type=Path), help="This device's certificate.")
 @click.option("--key", type=click.Path(path_type=Path), help="The certificate's key.")
 @click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Threads to train with.")
+@click.option("--watch", type=click.Path(path_type=Path), help="A folder whose text files become examples.")
+@click.option("--person", help="Whose messages to take of watched files with several people's.")
 @click.option("--wait", is_flag=True, help="Go on trying if the broker is not there yet (a service at boot).")
 @click.option("--no-conditions", is_flag=True, help="Train also when hot, loaded, on battery, … (for a try-out).")
 @click.option("--quiet", is_flag=True, help="Say nothing but warnings.")
@@ -50,6 +59,8 @@ def run(
     cert: Path | None,
     key: Path | None,
     threads: int,
+    watch: Path | None,
+    person: str | None,
     wait: bool,
     no_conditions: bool,
     quiet: bool,
@@ -62,9 +73,8 @@ def run(
       edgewise device run --broker mqtt://127.0.0.1:1883 --fleet home --device pi-7
       edgewise device run --bundle pi-7.bundle
     """
+    from edgewise_edge import conditions
     from edgewise_edge.agent import Agent
-    from edgewise_edge.conditions import metered, watch
-    from edgewise_edge.home import Home
     from edgewise_edge.host import DeviceHost
     from edgewise_edge.link import Identity
     from edgewise_edge.own import Own
@@ -81,18 +91,31 @@ def run(
             member.broker, f"{member.fleet}.{member.device}", will=identity.will,
             username=username, password=password, ca=member.tls.ca, cert=member.tls.cert, key=member.tls.key,
         )  # fmt: skip
-        watched = () if no_conditions else watch(own.machine(), own.clock)
+        watched = () if no_conditions else conditions.watch(own.machine(), own.clock)
         host = DeviceHost(folder, store, threads=threads, conditions=(own.policy, *watched))
         agent = Agent(
             folder, transport, identity, host,
-            clock=own.clock, policy=own.policy, metered=lambda: metered(watched), vouches=member.vouches,
+            clock=own.clock, policy=own.policy, metered=lambda: conditions.metered(watched), vouches=member.vouches,
         )  # fmt: skip
         try:
             transport.start() if wait else transport.connect()
-            agent.run(stop)
+            with intake(folder, store, watch, person):
+                agent.run(stop)
         finally:
             agent.close()
     log.info("stopped")
+
+
+def intake(home: Home, store: ExampleStore, watch: Path | None, person: str | None) -> Intake:
+    """Return what takes in sentences while the agent runs; a socket whose path is too long is done without."""
+    from edgewise_edge.intake import ExampleSocket, Intake, WatchedFolder
+
+    folder = WatchedFolder(watch, store, home.watched, person) if watch else None
+    try:
+        return Intake(ExampleSocket(home.socket, store), folder)
+    except UnavailableError as error:
+        log.warning("%s", error)
+        return Intake(None, folder)
 
 
 @contextlib.contextmanager
