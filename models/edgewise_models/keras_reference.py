@@ -111,8 +111,9 @@ def random_batches(plan: Plan, count: int, seed: int) -> list[Batch]:
     """Return batches of random inputs and of labels that suit the loss; some weights are 0."""
     rng = np.random.default_rng([seed, 7])
     batches: list[Batch] = []
-    for _ in range(count):
-        batch: dict[str, Array] = {spec.name: _random(rng, spec, plan.source.integers) for spec in plan.specs}
+    for number in range(count):
+        scale = 1.0 + 2.0 * (number % 2)  # far enough out that bounded activations reach their bounds
+        batch: dict[str, Array] = {spec.name: _random(rng, spec, plan.source.integers, scale) for spec in plan.specs}
         batch["labels"] = random_labels(rng, plan)
         weight = rng.uniform(0.5, 1.0, plan.weight.shape).astype(np.float32)
         if weight.size > 2:
@@ -142,10 +143,10 @@ def random_labels(rng: np.random.Generator, plan: Plan) -> Array:
     return drawn
 
 
-def _random(rng: np.random.Generator, spec: Any, integers: int) -> Array:
+def _random(rng: np.random.Generator, spec: Any, integers: int, scale: float = 1.0) -> Array:
     shape = tuple(spec.shape)
     if tf.as_dtype(spec.dtype).is_floating:
-        return rng.normal(size=shape).astype(np.float32)
+        return rng.normal(scale=scale, size=shape).astype(np.float32)
     if spec.dtype == tf.bool:
         return rng.integers(0, 2, shape).astype(np.bool_)
     drawn: Array = rng.integers(0, integers, shape).astype(tf.as_dtype(spec.dtype).as_numpy_dtype)

@@ -156,6 +156,12 @@ def test_a_maximum_pool_gives_ties_to_the_first_place_as_tensorflow_does():
     np.testing.assert_array_equal(found, tape.gradient(total, variable))
 
 
+def test_a_branch_that_the_data_decides_becomes_a_choice_of_values():
+    for value, slope in ((3.0, 6.0), (-3.0, -1.0)):
+        (found,) = _gradient_of(lambda x: tf.cond(x > 0.0, lambda: x * x, lambda: -x), np.float32(value))
+        assert found == slope
+
+
 def test_nothing_flows_to_what_the_output_does_not_depend_on():
     kept, unused = _gradient_of(lambda x, y: x * tf.stop_gradient(y), np.float32(2), np.float32(3))
     assert kept == 3.0
@@ -166,7 +172,7 @@ def test_nothing_flows_to_what_the_output_does_not_depend_on():
     ("function", "said"),
     [
         (lambda x: tf.while_loop(lambda v: tf.reduce_sum(v) < 9.0, lambda v: (v + v,), [x])[0], "number of steps"),
-        (lambda x: tf.cond(x[0] > 0.0, lambda: x, lambda: -x), "branch depends on the data"),
+        (lambda x: tf.cond(tf.reshape(x, []) > 0, lambda: x, lambda: tf.tile(x, [2])), "differ in shape"),
         (lambda x: tf.linalg.inv(tf.reshape(x, [1, 1])), "MatrixInverse"),
         (lambda x: tf.random.stateless_truncated_normal([3], [1, 2]) * x, "Truncated"),
     ],

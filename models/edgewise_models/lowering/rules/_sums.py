@@ -52,9 +52,10 @@ def unfused(value: Value) -> Value:
     """Return the value so that no bound after it is fused into the product that made it.
 
     The converter (2.21) fuses RELU, RELU6 and clipping to [−1, 1] or [0, 1] into BATCH_MATMUL, which has no fused
-    activation: the activation is lost, silently. LEAKY_RELU with slope 1 is the identity and stands in the way.
+    activation: the activation is lost, silently. LEAKY_RELU with a slope of one less one bit is the identity but for
+    rounding and stands in the way; slope 1 itself would be folded.
     """
-    return tf.nn.leaky_relu(value, 1.0) if is_product(value) else value
+    return tf.nn.leaky_relu(value, 1.0 - 2.0**-24) if is_product(value) else value
 
 
 def dilate(value: Value, axis: int, stride: int) -> Value:
