@@ -19,12 +19,11 @@ from edgewise_wire.topics import ROOT
 
 LOG_BYTES_MAX = 8 * 1024 * 1024  # then it is moved to `refusals.log.1`, and what stood there is gone
 
-_NO_CERTIFICATE = re.compile(r"Client connection from (\S+) failed: .*did not return a certificate")
-_BAD_CERTIFICATE = re.compile(r"Client connection from (\S+) failed: .*certificate")
-_FAILED = re.compile(r"Client connection from (\S+) failed: (.*)")
+_CONNECTION = re.compile(r"New connection from (\S+?)(:\d+)? on port")
+_TLS = re.compile(r"(?:OpenSSL Error\[\d+\]|Client connection from \S+ failed): (?:error:[^:]*:[^:]*:+)?(.*)")
 _DENIED = re.compile(r"Denied PUBLISH from (\S+) \(.*?'(.*)'")
 _TAKEN_OVER = re.compile(r"Client (\S+) already connected, closing old connection")
-_BROKEN = re.compile(r"Client (\S+) disconnected due to (.*?)\.?$")
+_BROKEN = re.compile(r"Client (?!<unknown>)(\S+) disconnected(?: due to |: )(.*?)\.?$")
 _SUBSCRIBES = re.compile(r"Received SUBSCRIBE from (\S+)")
 _FILTER = re.compile(r"\t(.*) \(QoS [012]\)$")
 _STAMP = re.compile(r"^\S+: ")
@@ -50,6 +49,7 @@ class BrokerWatch:
     def __init__(self, fleet: str) -> None:
         self._fleet = fleet
         self._subscriber = ""
+        self._address = "someone"
 
     def read(self, line: str) -> Refusal | None:
         """Return the refusal that a line tells of, or `None`."""
@@ -59,8 +59,13 @@ class BrokerWatch:
         self._subscriber = ""
         if found := _SUBSCRIBES.match(line):
             self._subscriber = found[1]
-            return None
-        return _refusal(line)
+        elif found := _CONNECTION.match(line):
+            self._address = found[1]
+        elif found := _TLS.match(line):
+            return _handshake(found[1], self._address)
+        else:
+            return _refusal(line)
+        return None
 
     def _subscription(self, wanted: str) -> Refusal | None:
         who = self._subscriber
@@ -70,13 +75,18 @@ class BrokerWatch:
         return Refusal("asked for another's topic", f"{who} for {_plain(wanted)}; it is given nothing from there")
 
 
+def _handshake(error: str, address: str) -> Refusal | None:
+    """Return what a failed handshake was; Mosquitto tells the error and not whose, so it is the last who knocked."""
+    if "unexpected eof" in error:  # it went away by itself, as a probe does
+        return None
+    if "did not return a certificate" in error:
+        return Refusal("no certificate", address)
+    if "certificate" in error or "unknown ca" in error:
+        return Refusal("certificate not accepted", f"{address}: revoked, expired, or of another authority")
+    return Refusal("no TLS handshake", f"{address}: {_plain(error)}")
+
+
 def _refusal(line: str) -> Refusal | None:
-    if found := _NO_CERTIFICATE.match(line):
-        return Refusal("no certificate", found[1])
-    if found := _BAD_CERTIFICATE.match(line):
-        return Refusal("certificate not accepted", f"{found[1]} (revoked, expired, or of another authority)")
-    if found := _FAILED.match(line):
-        return Refusal("no connection", f"{found[1]} {_plain(found[2])}")
     if found := _DENIED.match(line):
         return Refusal("published on another's topic", f"{found[1]} on {_plain(found[2])}")
     if found := _TAKEN_OVER.match(line):
