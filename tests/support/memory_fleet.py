@@ -40,7 +40,12 @@ class MemoryFleet:
     def __post_init__(self) -> None:
         self.spy: MemoryTransport = self.broker.connect("spy")
         self.spy.subscribe("#")
-        self.coordinator = Coordinator(
+        self.coordinator = self._coordinator()
+        for number, (device, sentences) in enumerate(self.texts.items()):
+            self.agents[device] = self._agent(device, sentences, number)
+
+    def _coordinator(self) -> Coordinator:
+        return Coordinator(
             Artifact.load(self.model),
             self.broker.connect("coordinator"),
             self.folder / "run",
@@ -49,8 +54,11 @@ class MemoryFleet:
             on_round=self.rounds.append,
             **self.options,
         )
-        for number, (device, sentences) in enumerate(self.texts.items()):
-            self.agents[device] = self._agent(device, sentences, number)
+
+    def restart_coordinator(self) -> None:
+        """Kill the coordinator (nothing is closed, nothing is said) and start another over its directory."""
+        self.broker.cut("coordinator")
+        self.coordinator = self._coordinator()
 
     def _agent(self, device: str, sentences: list[str], number: int) -> Agent:
         home = Home(self.folder / device)
