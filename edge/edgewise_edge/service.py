@@ -21,6 +21,7 @@ StartLimitIntervalSec=0
 
 [Service]
 ExecStart={command}
+WorkingDirectory={cwd}
 EnvironmentFile=-{environment}
 Restart=always
 RestartSec=30
@@ -65,22 +66,24 @@ WantedBy=default.target
 """
 
 
-def unit(command: Sequence[str], home: Path, *, memory: str) -> str:
+def unit(command: Sequence[str], home: Path, *, cwd: Path, memory: str) -> str:
     """Return the unit's text.
 
     Args:
         command: what to run; the first is an absolute path.
         home: the device's folder; `environment` in it may hold `EDGEWISE_PASSWORD=…`, readable by its owner alone.
+        cwd: where relative paths in the command begin.
         memory: systemd's words for the most memory, such as `300M`.
 
     Example:
-        >>> "MemoryMax=300M" in unit(["/usr/bin/edgewise", "device", "run"], Path("/home/me/pi"), memory="300M")
+        >>> "MemoryMax=300M" in unit(["/usr/bin/edgewise"], Path("/home/me/pi"), cwd=Path("/"), memory="300M")
         True
     """
     return UNIT.format(
         command=" ".join(quoted(word) for word in command),
         environment=_path(home / "environment"),
         home=_path(home),
+        cwd=_path(cwd),
         memory=memory,
     )
 

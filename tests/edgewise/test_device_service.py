@@ -77,6 +77,8 @@ def test_options_that_run_does_not_know_and_passwords_are_refused_before_anythin
     status, _, err = device("install", *BROKER, "--password", "secret")
     assert (status, "no place for a password" in err) == (2, True)
     assert not device.unit.exists()
+    status, _, err = device("install")
+    assert (status, "join a fleet first" in err, err.count("\n")) == (2, True, 1)
 
 
 @pytest.mark.parametrize("word", ["plain", "with blank", 'a "quote"', "100%", "$HOME", "back\\slash", ""])
@@ -89,7 +91,7 @@ def test_a_word_with_anything_in_it_stays_one_word(word):
 @pytest.mark.parametrize("home", ["/home/pi/.local/share/edgewise", "/home/pi/50% of my data"])
 def test_systemd_takes_the_unit_and_finds_it_well_fenced(tmp_path, home):
     file = tmp_path / NAME
-    file.write_text(unit(["/bin/true", "device", "run", "--home", home], Path(home), memory="300M"))
+    file.write_text(unit(["/bin/true", "device", "run", "--home", home], Path(home), cwd=Path(home), memory="300M"))
     environment = os.environ | {"XDG_RUNTIME_DIR": str(tmp_path)}
 
     def analyze(*words):

@@ -10,8 +10,10 @@ from pathlib import Path
 import click
 
 from edgewise.commands.device.options import home_option
+from edgewise_edge.guarded_clock import GuardedClock
 from edgewise_edge.home import Home
 from edgewise_edge.link import Vouches
+from edgewise_edge.own import Own
 from edgewise_wire.bundle import Bundle
 from edgewise_wire.errors import ConfigError, UnavailableError
 from edgewise_wire.transport.address import TlsFiles
@@ -83,9 +85,12 @@ def find_membership(
 
 @click.command("join")
 @click.argument("bundle", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--replace", is_flag=True, help="Leave the fleet that this device is in, or change its name there.")
 @home_option
-def join(bundle: Path, home: Path) -> None:
+def join(bundle: Path, replace: bool, home: Path) -> None:
     """Join a fleet with the bundle that its operator made; from then on `edgewise device run` needs no options.
+
+    A newer bundle of the same device and fleet takes the place of the one before.
 
     \b
     Example:
@@ -93,6 +98,24 @@ def join(bundle: Path, home: Path) -> None:
     """
     folder = Home(home)
     found = Bundle.load(bundle)
+    _check_date(found, bundle, Own(folder).clock)
+    before = find_bundle(folder, None)
+    if before is not None and (before.fleet, before.device) != (found.fleet, found.device) and not replace:
+        raise ConfigError(
+            f"{bundle}: is for device {found.device!r} of fleet {found.fleet!r}, and this is {before.device!r} of "
+            f"{before.fleet!r}: join with --replace, or give it a --home of its own"
+        )
+    of_bundle(found, folder)  # its papers and its key can be used, before anything is replaced
     found.save(folder.path / BUNDLE)
     click.echo(f"This is device {found.device!r} of fleet {found.fleet!r} now. Take part: edgewise device run")
     click.echo(f"Delete {bundle}: whoever has it can pretend to be this device.", err=True)
+
+
+def _check_date(bundle: Bundle, path: Path, clock: GuardedClock) -> None:
+    """Refuse a bundle that has expired; a machine that does not know the date leaves that to the broker."""
+    date = clock.date()
+    if date is None:
+        log.warning("the clock is behind the last date seen: whether %s has expired is not known", path)
+    elif bundle.expires <= date:
+        day = time.strftime("%Y-%m-%d", time.localtime(bundle.expires))
+        raise ConfigError(f"{path}: expired on {day}; ask for a new bundle (edgewise fleet enroll {bundle.device})")

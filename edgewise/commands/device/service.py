@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from edgewise.commands.device.membership import find_bundle
 from edgewise.commands.device.options import home_option
 from edgewise.commands.device.run import run
 from edgewise_edge.home import Home
@@ -38,12 +39,17 @@ def install(memory: str, no_start: bool, options: tuple[str, ...], home: Path) -
     if any(option.split("=")[0] == "--password" for option in options):
         raise ConfigError("device install: a unit is no place for a password; put EDGEWISE_PASSWORD=… into the file "
                           f"{Home(home).path / 'environment'}")  # fmt: skip
-    run.make_context("edgewise device run", [*options, "--home", str(home)]).close()  # wrong options are told now
+    with run.make_context("edgewise device run", [*options, "--home", str(home)]) as told:  # wrong options are told now
+        bundle = find_bundle(Home(home), told.params["bundle"])
+        if bundle is None and not (told.params["broker"] and told.params["device"]):
+            raise ConfigError(
+                "device install: join a fleet first (edgewise device join BUNDLE), or name --broker and --device"
+            )
     folder = Home(home).path
     command = [sys.executable, "-m", "edgewise", "device", "run", "--home", str(folder), "--wait", *options]
     path = unit_path()
     make_folder(path.parent)
-    write_durably(path, unit(command, folder, memory=memory).encode())
+    write_durably(path, unit(command, folder, cwd=Path.cwd(), memory=memory).encode())
     click.echo(f"Wrote {path}.")
     if no_start or not _systemctl("daemon-reload"):
         click.echo(f"Start it with: systemctl --user daemon-reload && systemctl --user enable --now {NAME}")
