@@ -26,6 +26,8 @@ ALIGNMENT = 16
 _VAR_HANDLE = schema.BuiltinOperator.VAR_HANDLE
 _READ = schema.BuiltinOperator.READ_VARIABLE
 _ASSIGN = schema.BuiltinOperator.ASSIGN_VARIABLE
+_RESHAPE = schema.BuiltinOperator.RESHAPE
+_ELEMENTWISE = (schema.BuiltinOperator.ADD, schema.BuiltinOperator.SUB, schema.BuiltinOperator.MUL)
 _FILL = schema.BuiltinOperator.FILL
 _CALL_ONCE = schema.BuiltinOperator.CALL_ONCE
 
@@ -41,6 +43,11 @@ class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
             schema.BufferAddData(builder, vector)
         end: int = schema.BufferEnd(builder)
         return end
+
+
+def _shape(subgraph: Any, tensor: int) -> list[int]:
+    shape = subgraph.tensors[tensor].shape
+    return [] if shape is None else [int(size) for size in shape]
 
 
 def _fingerprint(data: bytes) -> tuple[int, bytes]:
@@ -200,6 +207,33 @@ class Container:
         definition = self._signature(signature)
         for entry in (*definition.inputs, *definition.outputs):
             entry.name = names.get(entry.name.decode(), entry.name.decode()).encode()
+
+    def undo_squeezed_addends(self) -> None:
+        """Let additions read [1, n] itself where the converter put a RESHAPE to [n] before them (it does at batch 1).
+
+        Besides saving the operator: tflite-runtime 2.14 adds in place over a reshaped tensor although the tensor that
+        was reshaped is read again later, and the later readers see the sum.
+        """
+        for subgraph in self.model.subgraphs:
+            sources = {int(op.outputs[0]): int(op.inputs[0]) for op in subgraph.operators if self._code(op) == _RESHAPE}
+            for op in subgraph.operators:
+                if self._code(op) not in _ELEMENTWISE:
+                    continue
+                rank = len(_shape(subgraph, op.outputs[0]))
+                op.inputs = np.array([self._unsqueezed(subgraph, sources, int(i), rank) for i in op.inputs], np.int32)
+            read = {int(i) for op in subgraph.operators for i in op.inputs} | {int(i) for i in subgraph.outputs}
+            subgraph.operators = [
+                op for op in subgraph.operators if self._code(op) != _RESHAPE or int(op.outputs[0]) in read
+            ]
+
+    def _unsqueezed(self, subgraph: Any, sources: dict[int, int], tensor: int, rank: int) -> int:
+        source = sources.get(tensor)
+        if source is None:
+            return tensor
+        before, after = _shape(subgraph, source), _shape(subgraph, tensor)
+        ones = len(before) - len(after)
+        squeezed = ones > 0 and before == [1] * ones + after and len(before) <= rank
+        return source if squeezed else tensor
 
     def drop_unused(self) -> None:
         """Empty the constant buffers that no operator reads any more."""

@@ -117,6 +117,7 @@ def build_artifact(
     handles = {id(offset.variable.handle) for offset in offsets}
     users = [key for key, f in functions.items() if any(id(v.handle) in handles for v in f.graph.variables)]
     _zero_offsets(container, offsets, ["set_offset", *users])
+    container.undo_squeezed_addends()
     container.drop_unused()
     graph = parse(container.pack())
     refuse_custom(graph, allow_flex=allow_flex)
