@@ -16,7 +16,7 @@ def check_measures(report: EvaluationReport, names: Sequence[str], most_examples
         InputError: naming the measure, its value and what was expected.
     """
     if not report.examples <= most_examples:
-        raise InputError(f"evaluation: at most {most_examples} examples, the device claims {report.examples}")
+        raise InputError(f"evaluation: expected at most {most_examples} examples, the device claims {report.examples}")
     measures = {m.name: m.value for m in report.measures}
     if set(measures) != set(names):
         raise InputError(f"evaluation: expected the sums {sorted(names)}, got {sorted(measures)}")

@@ -18,7 +18,7 @@ from edgewise_coordinator.settings import UploadSettings
 from edgewise_wire.blobs import BlobAssembler, check_ref, chunk_count
 from edgewise_wire.clock import Clock
 from edgewise_wire.errors import InputError, ProtocolError, UnavailableError
-from edgewise_wire.messages import Body, ChunkAck, UploadChunk, UploadGrant, UploadRequest
+from edgewise_wire.messages import Body, ChunkAck, ReportAck, UploadChunk, UploadGrant, UploadRequest
 
 Send: TypeAlias = Callable[[str, Body], None]
 """`send(device, body)`: say something to a device."""
@@ -127,7 +127,7 @@ class UploadDesk:
             upload.waiting = False
             upload.assembler = BlobAssembler(upload.request.update, upload.path)
             if upload.assembler.complete:
-                self._finish(upload, upload.assembler)
+                self._finish_found(upload, upload.assembler)
             else:
                 self._grant(upload)
 
@@ -164,6 +164,13 @@ class UploadDesk:
         upload.heard, upload.unacknowledged = self._clock.now(), 0
         self._send(upload.device, UploadGrant(upload.request.attempt, self._settings.window, upload.assembler.have()))
         self._fault(FaultPoint.AFTER_GRANT)
+
+    def _finish_found(self, upload: Upload, assembler: BlobAssembler) -> None:
+        """Finish what lay whole on the disk; if it is not what was announced, that is nobody else's failure."""
+        try:
+            self._finish(upload, assembler)
+        except ProtocolError as error:
+            self._send(upload.device, ReportAck(upload.request.attempt, accepted=False, reason=str(error)))
 
     def _finish(self, upload: Upload, assembler: BlobAssembler) -> None:
         del self._uploads[upload.device]
