@@ -92,6 +92,7 @@ class Demo:
         self.console = console
         self.options = options
         self.sizes = FULL if options["full"] else SMALL
+        self.spare = 0
         directory.mkdir(parents=True, exist_ok=True)
 
     def run(self) -> Results:
@@ -125,6 +126,7 @@ class Demo:
                 "which only a simulation on one machine may do: a real fleet brings a public list."
             )
         write_vocabulary(self.directory / "words.txt", vocabulary)
+        self.spare = self.sizes.vocabulary - MARKS - len(vocabulary) if self.options["full"] else 0
         return settle(chosen, self.directory / "devices")
 
     def _export(self, processes: Processes) -> Path:
@@ -132,7 +134,7 @@ class Demo:
         self.console.print("Exporting the model and proving it against TensorFlow (about 10 s) …")
         arguments = ["export", "next-word", "--out", path, "--vocabulary", self.directory / "words.txt"]
         arguments += ["--embedding", s.embedding, "--units", s.units, "--steps", s.steps]
-        arguments += ["--clip-norm", CLIP_NORM, "--seed", self.options["seed"]]
+        arguments += ["--spare", self.spare, "--clip-norm", CLIP_NORM, "--seed", self.options["seed"]]
         run_to_end(processes, "export", [str(a) for a in arguments])
         return path
 

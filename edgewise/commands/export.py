@@ -27,6 +27,7 @@ def command() -> None:
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The file to write.")
 @click.option("--vocabulary", type=click.Path(path_type=Path), help="Words, one a line; default: the shipped corpus's.")
 @click.option("--vocabulary-size", type=int, help="Ids in all: four marks and the first words of the list.")
+@click.option("--spare", default=0, help="Ids kept free behind the words; no suggestion ever is one.  [default: 0]")
 @click.option("--embedding", default=96, show_default=True, help="Width of the embedding and of the projection.")
 @click.option("--units", default=670, show_default=True, help="LSTM cells.")
 @click.option("--steps", default=20, show_default=True, help="Words of a sentence.")
@@ -43,6 +44,7 @@ def next_word(
     out: Path,
     vocabulary: Path | None,
     vocabulary_size: int | None,
+    spare: int,
     embedding: int,
     units: int,
     steps: int,
@@ -66,7 +68,17 @@ def next_word(
     from edgewise_models.next_word import MARKS, NextWord
 
     config = NextWord(
-        len(words) + MARKS, embedding, units, steps, batch, seed, clip_norm, buckets, low_memory, corrected
+        len(words) + MARKS + spare,
+        embedding,
+        units,
+        steps,
+        batch,
+        seed,
+        clip_norm,
+        buckets,
+        low_memory,
+        corrected,
+        spare,
     )
     _export(out, words, config, name)
     click.echo(f"Took {time.monotonic() - start:.1f} s. Look inside: edgewise inspect {out}")

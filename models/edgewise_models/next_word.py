@@ -26,6 +26,7 @@ MARKS = 4  # padding, unknown word, start mark, end mark: never ranked
 SUGGESTIONS = 5
 INITIAL_RANGE = 4.0  # of the embedding, over √D: on 10,500 real messages one epoch gives twice the recall of 0.05
 INITIAL_MOST = 0.6
+SPARE_BIAS = -1e4  # exp of it is 0 in float32, so the bias has no gradient and stays; float16 holds it too
 LEAST_POSITIONS = 64  # below, a step takes so little time that a second graph is not worth its bytes
 
 
@@ -36,7 +37,8 @@ class NextWord:
     `vocabulary` is V, the four marks included; `clip_norm` bounds the gradient's L2 norm in each training step, `None`
     for plain SGD: with 1 the model takes learning rates of 4 and more, without it 2 may diverge. `buckets` and
     `low_memory` change time and memory only: see `train_variants` and `cifg.Layout`. `corrected` adds `train_corrected`
-    and `set_offset`, which FedAvg never calls: 100 KB of file, 3 MB of memory.
+    and `set_offset`, which FedAvg never calls: 100 KB of file, 3 MB of memory. `spare` of the V ids stand behind the
+    words and mean nothing yet; their output bias keeps them out of every ranking and of the loss.
 
     Raises:
         ConfigError: if a size is out of its range.
@@ -52,14 +54,22 @@ class NextWord:
     buckets: bool = False
     low_memory: bool = False
     corrected: bool = True
+    spare: int = 0
 
     def __post_init__(self) -> None:
         least = {"vocabulary": MARKS + 3, "embedding": 1, "units": 1, "steps": 2, "batch": 1, "seed": 0}
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise ConfigError(f"{name.replace('_', ' ')}: expected {bound} or more, got {getattr(self, name)}")
+        if not 0 <= self.spare <= self.vocabulary - MARKS - 3:
+            raise ConfigError(f"spare ids: expected 0 to {self.vocabulary - MARKS - 3}, got {self.spare}")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ConfigError(f"clip norm: expected more than 0, got {self.clip_norm}")
+
+    @property
+    def used(self) -> int:
+        """The ids that texts have: marks and words."""
+        return self.vocabulary - self.spare
 
     @property
     def specs(self) -> tuple[WeightSpec, ...]:
@@ -105,6 +115,7 @@ class NextWord:
                 shared = min(INITIAL_MOST, INITIAL_RANGE / np.sqrt(self.embedding))
                 bound = shared if spec.name == "embedding" else np.sqrt(6.0 / sum(spec.shape))  # Glorot and Bengio 2010
                 weights[spec.name] = rng.uniform(-bound, bound, spec.shape).astype(np.float32)
+        weights["output_bias"][self.used :] = SPARE_BIAS
         weights["lstm_bias"][: self.units] = 1.0  # the gates stand in the order forget, candidate, output
         return weights
 
@@ -150,8 +161,9 @@ class NextWordModule:
         Raises:
             DataError: if the words do not fill the vocabulary exactly.
         """
-        if len(words) != self.config.vocabulary - MARKS:
-            raise DataError(f"vocabulary: expected {self.config.vocabulary - MARKS} words, got {len(words)}")
+        expected = self.config.used - MARKS
+        if len(words) != expected:
+            raise DataError(f"vocabulary: expected {expected} words, got {len(words)}")
         return Facts(
             task=TASK,
             name=name,

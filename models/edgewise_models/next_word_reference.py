@@ -94,7 +94,7 @@ class NextWordReference:
         rng = np.random.default_rng(self.config.seed)
         for length in sorted({1, self.config.steps // 2, self.config.steps}):
             tokens = np.zeros((1, self.config.steps), np.int32)
-            tokens[0, :length] = rng.integers(1, self.config.vocabulary, length)
+            tokens[0, :length] = rng.integers(1, self.config.used, length)
             yield tokens, tf.nn.softmax(self.logits(tokens)[0, length - 1]).numpy()
 
 
@@ -110,8 +110,8 @@ def proof_batches(config: NextWord, *, count: int = 5) -> Iterator[Batch]:
     rng = np.random.default_rng([config.seed, 1])
     shape = (config.batch, config.steps)
     for number in range(count):
-        tokens, labels = (rng.integers(1, config.vocabulary, shape).astype(np.int32) for _ in range(2))
-        tokens[:, shape[1] // 2] = labels[:, 1] = 1 + number % (config.vocabulary - 1)  # a gradient that must add up
+        tokens, labels = (rng.integers(1, config.used, shape).astype(np.int32) for _ in range(2))
+        tokens[:, shape[1] // 2] = labels[:, 1] = 1 + number % (config.used - 1)  # a gradient that must add up
         weight = rng.uniform(0.5, 1.0, shape).astype(np.float32)
         if number:
             lengths = rng.integers(1, shape[1] + 1, shape[0])
@@ -132,7 +132,7 @@ def variant_batch(config: NextWord, steps: int, rows: int) -> Batch:
     chosen = rng.permutation(config.batch * steps)[:rows]
     weight = np.zeros(shape, np.float32)
     weight[chosen // steps, chosen % steps] = rng.uniform(0.5, 1.0, rows)
-    tokens, labels = (rng.integers(1, config.vocabulary, shape).astype(np.int32) for _ in range(2))
+    tokens, labels = (rng.integers(1, config.used, shape).astype(np.int32) for _ in range(2))
     return {"tokens": tokens, "labels": labels, "weight": weight}
 
 

@@ -10,7 +10,7 @@ import pytest
 from edgewise_edge.trainer import Trainer
 from edgewise_models.export import export_next_word
 from edgewise_models.fixtures import TINY, WORDS
-from edgewise_models.next_word import MARKS, NextWord, NextWordModule
+from edgewise_models.next_word import MARKS, SPARE_BIAS, NextWord, NextWordModule
 from edgewise_models.next_word_reference import (
     LEARNING_RATE,
     NextWordReference,
@@ -148,3 +148,22 @@ def test_words_that_do_not_fill_the_vocabulary_are_refused(tmp_path: Path) -> No
     with pytest.raises(DataError, match="expected 26 words, got 25"):
         export_next_word(tmp_path / "m.tflite", WORDS[:-1], TINY)
     assert not list(tmp_path.iterdir())
+
+
+def test_spare_ids_are_never_suggested_and_never_move(tmp_path: Path) -> None:
+    words = [f"w{n}" for n in range(6)]
+    config = NextWord(vocabulary=MARKS + 6 + 90, embedding=4, units=5, steps=3, batch=2, spare=90)
+    export_next_word(tmp_path / "spare.tflite", words, config)
+    trainer = Trainer(tmp_path / "spare.tflite")
+    batch = {
+        "tokens": np.array([[2, 4, 5], [2, 6, 9]], np.int32),
+        "labels": np.array([[4, 5, 3], [6, 9, 3]], np.int32),
+        "weight": np.ones((2, 3), np.float32),
+    }
+    loss = trainer.evaluate_step(batch)["loss_sum"] / 6
+    assert loss < np.log(MARKS + 6) + 1  # the 90 ids take no part in the softmax
+    for _ in range(20):
+        trainer.train_step(batch, 1.0)
+    np.testing.assert_array_equal(trainer.get_weights()["output_bias"][-90:], np.full(90, SPARE_BIAS, np.float32))
+    for tokens in ([[2, 0, 0]], [[2, 4, 5]]):
+        assert trainer.infer(np.array(tokens, np.int32)).ids.max() < MARKS + 6
