@@ -35,7 +35,7 @@ check-imports: .venv/.dev
 	$(BIN)/lint-imports
 
 pytest: .venv/.dev fixtures
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 # The device's side again, on the other runtime: same tests, same model files.
 pytest-tflite: fixtures
