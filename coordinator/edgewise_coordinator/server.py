@@ -514,7 +514,7 @@ class Coordinator:
     def _restore_buffer(self, current: ActiveRound) -> None:
         machine = current.machine
         for participant in self.carried:
-            self.fleet.take(participant.device, current.number)
+            self.fleet.take(participant.device, 0)  # it was counted when it was assigned
         for report in self.store.reports(current.round_id):
             version = self.store.version_of(report.round_id)
             machine.participants[report.device] = Participant(
@@ -539,9 +539,11 @@ class Coordinator:
     def steer(self, device: str) -> None:
         """Tell a device that has just offered itself when to come back, if it came too early or there are enough."""
         left, crowd = self.fleet.too_early(device), self.fleet.online_count
+        buffer = self.settings.buffer
+        target = self.settings.cohort.target if buffer is None else buffer.concurrency
         if left is not None:
             self.link.send(device, ComeBackLater(left, "it is not time yet"))
-        elif self.pace.crowded(crowd, self.fleet.available() - 1, self.settings.cohort.target):
+        elif self.pace.crowded(crowd, self.fleet.available() - 1, target):
             away = self.pace.dropped(crowd)
             self.fleet.send_away(device, away)
             self.link.send(device, ComeBackLater(away, "enough devices are waiting"))
