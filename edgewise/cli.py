@@ -14,6 +14,7 @@ COMMANDS = {
     "demo": "Watch a model learn on a fleet of devices that never share their text.",
     "export": "Export a trainable model as one .tflite file.",
     "inspect": "Show what is inside a model file.",
+    "verify": "Repeat the proof of a model file, without its source.",
     "broker": "Run an MQTT broker.",
     "coordinate": "Run rounds over a fleet.",
     "models": "List, show, roll back or export the versions of a model.",

@@ -13,14 +13,52 @@ if TYPE_CHECKING:
     from edgewise_models.next_word import NextWord
 
 
-@click.group()
+class _Models(click.Group):
+    """The models by name, and anyone's own as `module:factory`."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of a model; a name with a colon is the author's own."""
+        return _own(cmd_name) if ":" in cmd_name else super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Models)
 def command() -> None:
     """Export a trainable model as one .tflite file, proved against TensorFlow before it is written.
+
+    Any Keras model of your own: edgewise export MODULE:FACTORY --loss LOSS --out FILE. The factory returns the model,
+    or a dictionary with `model`, `loss` and what else `edgewise_models.export_trainable` takes.
 
     \b
     Example:
       edgewise export next-word --out model.tflite
+      edgewise export mymodel:build --loss sparse_categorical_crossentropy --out model.tflite
     """
+
+
+def _own(factory: str) -> click.Command:
+    @click.command(factory)
+    @click.option("--out", required=True, type=click.Path(path_type=Path), help="The file to write.")
+    @click.option("--loss", help="A Keras loss by name.")
+    @click.option("--optimizer", help="A Keras optimizer by name.  [default: sgd]")
+    @click.option("--batch", type=click.IntRange(1), help="Examples of a training batch.  [default: 16]")
+    @click.option("--metric", "metrics", multiple=True, help="A Keras metric by name; may be given again.")
+    @click.option("--name", help="What the manifest calls the model.")
+    @click.option("--allow-flex", is_flag=True, default=None, help="Let Flex run what has no built-in operator.")
+    def own(out: Path, metrics: tuple[str, ...], allow_flex: bool | None, **options: str | int | None) -> None:
+        """Export the Keras model that MODULE:FACTORY makes."""
+        from edgewise_models.factory import export_factory
+
+        made = export_factory(factory, out, metrics=metrics or None, allow_flex=allow_flex, **options)
+        click.echo(f"Wrote {out}: {len(made.artifact.manifest.weights)} weights, {len(made.artifact.data):,} bytes.")
+        if made.flex:
+            click.echo(f"Not proved: {', '.join(made.flex)} need Flex, 30 MB or more that the plain runtimes lack.")
+        for proof in made.proofs:
+            click.echo(
+                f"Proved over {proof.steps} steps with {proof.runtime} against TensorFlow: losses within"
+                f" {proof.loss:.0e}, weights within {proof.weight:.0e}, built-in operators only."
+            )
+
+    return own
 
 
 @command.command("next-word")

@@ -1,0 +1,61 @@
+"""`module:factory`: an author's own code, asked for what to export."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgewise_wire.errors import ConfigError, ModelError
+
+
+def call_factory(name: str) -> dict[str, Any]:
+    """Import `module:factory` (the current folder included), call it, and return the arguments of `export_trainable`.
+
+    The factory returns a Keras model, or a mapping with `model`, `loss` and whatever else `export_trainable` takes.
+
+    Raises:
+        ConfigError: if the name is not of that form.
+        ModelError: if the module or the factory is not there, or returns something else.
+    """
+    module_name, _, factory_name = name.partition(":")
+    if not module_name or not factory_name:
+        raise ConfigError(f"{name!r}: expected module:factory, such as mymodel:build")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ModelError(f"{name!r}: the module cannot be imported ({error})") from error
+    factory = getattr(module, factory_name, None)
+    if not callable(factory):
+        raise ModelError(f"{name!r}: {module_name} has no function {factory_name!r}")
+    made = factory()
+    if isinstance(made, Mapping):
+        if "model" not in made:
+            raise ModelError(f"{name!r}: expected a mapping with 'model', got the keys {', '.join(sorted(made))}")
+        return dict(made)
+    return {"model": made}
+
+
+def export_factory(factory: str, out: Path, **options: Any) -> Any:
+    """Export what `module:factory` makes; `options` that are not None go before the factory's own.
+
+    Returns:
+        The `keras_export.Trainable`.
+
+    Raises:
+        ConfigError: if neither says the loss.
+        EdgewiseError: as `export_trainable` does.
+    """
+    from edgewise_models.keras_export import export_trainable
+
+    arguments = call_factory(factory) | {key: value for key, value in options.items() if value is not None}
+    if "loss" not in arguments:
+        raise ConfigError(f"{factory!r} names no loss: pass --loss, or return {{'model': ..., 'loss': ...}}")
+    model, loss = arguments.pop("model"), arguments.pop("loss")
+    arguments.setdefault("batch", 16)
+    return export_trainable(model, loss, path=out, **arguments)
