@@ -1,7 +1,10 @@
-"""What devices start from, and the short ways to it: the coordinator's half of a compressed downlink.
+"""Versions that go down shortened: the coordinator's half.
 
-downlink/000007.weights   what version 7 was published as, where that is not the version's own weights
-downlink/000007.delta     a line of JSON (base, encoding, result: SHA-256 in hexadecimal), then the encoded bytes
+    downlink/000007.delta     a line of JSON (base, encoding, result: SHA-256 in hexadecimal), then the encoded bytes
+    downlink/000007.exact     the weights of which version 7 is what its encoding left
+
+A version is what was published: its weights are what every device of its rounds has, what is measured, and what its
+file holds. What the encoding lost is here, and goes with the next version.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from edgewise_wire.weights import Flat, from_bytes, to_bytes
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The way from one published version to the next: what an assignment says of it, its bytes, and where it leads."""
+    """The way from one version to the next: what an assignment says of it, its bytes, and the hash it leads to."""
 
     delta: Delta
     data: bytes
@@ -28,14 +31,14 @@ class Step:
 
 
 class Downlink:
-    """Publishes versions: as they are, or as an encoding leaves them.
+    """Shortens versions as they are made, and finds the short ways to them.
 
-    Law: what is published of a version is written before the version is recorded, and never changes: a round that is
-    resumed, with whatever settings, starts its devices from the same bits.
+    Law: all devices of a version start from the same bits, whichever way they came. What is here of a version is
+    written before the version is recorded, and counts only if it leads to that version's weights.
 
     Args:
         directory: of the coordinator.
-        encoding: of the versions to come; the empty one publishes them as they are.
+        encoding: of the versions to come; the empty one leaves them as they are.
         parameters: of the model.
 
     Raises:
@@ -47,53 +50,47 @@ class Downlink:
         self._encoding = check_downlink(encoding)
         self._parameters = parameters
 
-    def published(self, version: int, weights: Flat) -> Flat:
-        """Return what this version was published as; `weights` are the version's own."""
-        path = self._path(version, "weights")
-        return from_bytes(path.read_bytes(), self._parameters) if path.exists() else weights
-
-    def file(self, version: int, own: Path) -> Path:
-        """Return the file with what this version was published as; `own` has the version's own weights."""
-        path = self._path(version, "weights")
-        return path if path.exists() else own
-
-    def publish(self, version: int, weights: Flat, before: Flat) -> Flat:
-        """Write down a new version as it will be published, and return that.
+    def publish(self, version: int, exact: Flat, before: Flat) -> Flat:
+        """Return the weights of a new version: what its receivers make of it.
 
         Args:
             version: its number.
-            weights: what the algorithm made.
-            before: what the version before it was published as.
+            exact: what the algorithm made.
+            before: the weights of the version before it.
 
         Raises:
             UnavailableError: if the disk refuses.
         """
         if not self._encoding or (version == 0 and self._encoding != WHOLE):
-            for kind in ("weights", "delta"):  # of an attempt under other settings, which was not recorded
-                self._path(version, kind).unlink(missing_ok=True)
-            return weights
-        base = base_of(self._encoding, hashlib.sha256(to_bytes(before)).digest())
-        data, published = shorten(self._encoding, weights, before, base)
-        plain = to_bytes(published)
-        head = {"base": base.hex(), "encoding": self._encoding, "result": hashlib.sha256(plain).hexdigest()}
+            return exact
+        base = base_of(self._encoding, _hash(before))
+        data, weights = shorten(self._encoding, exact, before, base)
+        head = {"base": base.hex(), "encoding": self._encoding, "result": _hash(weights).hex()}
         make_folder(self._folder)
+        write_durably(self._path(version, "exact"), to_bytes(exact))
         write_durably(self._path(version, "delta"), json.dumps(head).encode() + b"\n" + data)
-        write_durably(self._path(version, "weights"), plain)
-        return published
+        return weights
 
-    def steps(self, version: int) -> tuple[Step, ...]:
-        """Return the ways to a version, one behind the other, as far back as they are shorter than the whole."""
+    def exact(self, version: int, weights: Flat) -> Flat:
+        """Return what the algorithm made, of which a version's weights are what its encoding left."""
+        step, path = self._step(version), self._path(version, "exact")
+        if step is None or step.result != _hash(weights) or not path.exists():
+            return weights
+        return from_bytes(path.read_bytes(), self._parameters)
+
+    def steps(self, version: int, weights: Flat) -> tuple[Step, ...]:
+        """Return the ways to a version, one behind the other, as far back as they are shorter than its weights."""
         found: list[Step] = []
-        size = 0
-        for number in range(version, max(0, version - DELTAS_MAX), -1):
+        size, target = 0, _hash(weights)
+        for number in range(version, max(-1, version - DELTAS_MAX), -1):
             step = self._step(number)
-            if step is None or (found and step.result != found[-1].delta.base):
+            if step is None or step.result != target:
                 break
-            size += len(step.data)
+            size, target = size + len(step.data), step.delta.base
             if size >= 4 * self._parameters:
                 break
             found.append(step)
-            if not step.delta.base:
+            if not target:
                 break
         return tuple(reversed(found))
 
@@ -108,3 +105,7 @@ class Downlink:
 
     def _path(self, version: int, kind: str) -> Path:
         return self._folder / f"{version:06}.{kind}"
+
+
+def _hash(weights: Flat) -> bytes:
+    return hashlib.sha256(to_bytes(weights)).digest()

@@ -95,8 +95,8 @@ def _offer(server: Coordinator) -> Offer:
     """Offer the newest version, and those older ones that devices of a buffer still work on."""
     older = {p.version for p in server.carried if p.status.live} - {server.version}
     for version in sorted(older):
-        server.offers.put(version, server.downlink.file(version, server.versions.path(version)))
-    control, steps = server.controls.blob(server.state), server.downlink.steps(server.version)
-    newest = server.offers.put(server.version, to_bytes(server.published), control, steps)
+        server.offers.put(version, server.versions.path(version))
+    control, steps = server.controls.blob(server.state), server.downlink.steps(server.version, server.weights)
+    newest = server.offers.put(server.version, to_bytes(server.weights), control, steps)
     server.offers.keep({server.version, *older})
     return newest

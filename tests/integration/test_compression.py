@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edgewise_coordinator.catalog import Catalog
 from edgewise_coordinator.settings import RoundSettings, Settings, TrainingSettings
 from edgewise_edge.control import RESIDUALS
 from edgewise_edge.trainer import Trainer
-from edgewise_wire.artifact import Artifact
 from edgewise_wire.blobs import BlobStore, make_ref
 from edgewise_wire.transforms import Key, get
 from edgewise_wire.weights import flatten, to_bytes
@@ -23,7 +24,8 @@ ENCODINGS = ["float16", "rotated-4", "eden-1", "eden-2", "eden-4", "lloyd-2", "t
 def fleet(folder: Path, model: Path, encoding: str, downlink: str = "", **changes: object) -> MemoryFleet:
     training = TrainingSettings(epochs=2, learning_rate=0.5, encoding=encoding)
     plain = {"evaluate_every": 0, "keep_updates": True, "downlink": downlink} | changes
-    settings = Settings("test", 3, RoundSettings(goal=3, over_selection=1.0), training, **plain)  # type: ignore[arg-type]
+    rounds = plain.pop("rounds", 3)
+    settings = Settings("test", rounds, RoundSettings(goal=3, over_selection=1.0), training, **plain)  # type: ignore[arg-type]
     texts = {f"pi-{n}": (SENTENCES * 4)[n : n + 10 + n] for n in range(3)}
     return MemoryFleet(folder, model, settings, texts)
 
@@ -93,25 +95,33 @@ def starts(found: MemoryFleet) -> dict[str, list[bytes]]:
 
 
 @pytest.mark.parametrize("downlink", ["lloyd-4", "eden-2", "rotated-8", "topk-0.1", "float16"])
-def test_every_device_starts_from_the_bits_that_were_published(
-    tmp_path: Path, fixture_dir: Path, downlink: str
-) -> None:
+def test_every_device_starts_from_the_version_s_bits(tmp_path: Path, fixture_dir: Path, downlink: str) -> None:
     found = fleet(tmp_path, fixture_dir / "tiny.tflite", "eden-2", downlink)
     seen = starts(found)
     found.run()
     coordinator = found.coordinator
-    published = [coordinator.downlink.published(v, coordinator.versions.load(v)[0]).tobytes() for v in range(3)]
-    assert seen == dict.fromkeys(found.hosts, published)
-    assert len(set(published)) == 3
-    weights, _ = coordinator.versions.load(2)
-    assert weights.tobytes() != published[2]
-    moved = np.linalg.norm(weights - coordinator.versions.load(1)[0])
-    lost = np.linalg.norm(weights - np.frombuffer(published[2], "<f4"))
-    assert lost < 1.5 * moved
-    path = tmp_path / "trained.tflite"
-    path.write_bytes(coordinator.model_bytes())
-    trained = flatten(Artifact.load(path).weights(), coordinator.artifact.manifest.weights)
-    np.testing.assert_array_equal(trained, coordinator.published)
+    versions = [coordinator.versions.load(v)[0] for v in range(4)]
+    started_from = [v.tobytes() for v in versions[:3]]
+    assert seen == dict.fromkeys(found.hosts, started_from)
+    for version in range(1, 4):
+        exact = coordinator.downlink.exact(version, versions[version])
+        lost = np.linalg.norm(exact - versions[version])
+        assert 0 < lost < 1.5 * np.linalg.norm(exact - versions[version - 1])
+    np.testing.assert_array_equal(coordinator.weights, versions[3])
+
+
+def test_what_a_version_lost_goes_with_the_next(tmp_path: Path, fixture_dir: Path) -> None:
+    found = fleet(tmp_path, fixture_dir / "tiny.tflite", "float32", "lloyd-1")
+    found.run()
+    coordinator = found.coordinator
+    for summary in found.rounds:
+        before = coordinator.downlink.exact(summary.version - 1, coordinator.versions.load(summary.version - 1)[0])
+        after = coordinator.downlink.exact(summary.version, coordinator.versions.load(summary.version)[0])
+        reports = coordinator.store.reports(summary.round_id)
+        spool = coordinator.directory / "spool" / f"{summary.round_id:06}"
+        updates = [np.frombuffer((spool / r.file).read_bytes(), "<f4") for r in reports]
+        mean = np.average(updates, axis=0, weights=[r.examples for r in reports])
+        np.testing.assert_allclose(after, before + mean, atol=1e-6)
 
 
 def test_a_device_fetches_the_whole_once_and_differences_from_then_on(tmp_path: Path, fixture_dir: Path) -> None:
@@ -128,9 +138,9 @@ def test_a_device_fetches_the_whole_once_and_differences_from_then_on(tmp_path: 
     found.run()
     coordinator = found.coordinator
     for version in range(3):
-        weights = coordinator.downlink.published(version, coordinator.versions.load(version)[0])
+        weights, _ = coordinator.versions.load(version)
         whole = make_ref(to_bytes(weights)).hash
-        short = [step.delta.blob.hash for step in coordinator.downlink.steps(version)[-1:]]
+        short = [step.delta.blob.hash for step in coordinator.downlink.steps(version, weights)[-1:]]
         assert fetched.count(whole) == (3 if version == 0 else 0)
         assert [fetched.count(blob_hash) for blob_hash in short] == ([] if version == 0 else [3])
     assert all(len(list(BlobStore(host_home / "blobs").folder.iterdir())) == 2 for host_home in tmp_path.glob("pi-*"))
@@ -153,4 +163,40 @@ def test_a_restart_goes_on_from_what_was_published(tmp_path: Path, fixture_dir: 
         found.clock.advance(0.1)
     assert restarts >= 3
     assert found.coordinator.weights.tobytes() == undisturbed.coordinator.weights.tobytes()
-    assert found.coordinator.published.tobytes() == undisturbed.coordinator.published.tobytes()
+    assert found.coordinator.exact.tobytes() == undisturbed.coordinator.exact.tobytes()
+    assert found.coordinator.exact.tobytes() != found.coordinator.weights.tobytes()
+
+
+def test_a_version_that_was_rolled_back_to_starts_clean(tmp_path: Path, fixture_dir: Path) -> None:
+    found = fleet(tmp_path, fixture_dir / "tiny.tflite", "float32", "lloyd-2")
+    found.run()
+    found.coordinator.close()
+    found.broker.cut("coordinator")
+    Catalog(tmp_path / "run").roll_back(1)
+    found.settings = replace(found.settings, rounds=5)
+    found.restart_coordinator()
+    coordinator = found.coordinator
+    assert coordinator.version == 4
+    assert coordinator.exact.tobytes() == coordinator.weights.tobytes() == coordinator.versions.load(1)[0].tobytes()
+    seen = starts(found)
+    found.run()
+    started_from = [coordinator.versions.load(4)[0].tobytes()]
+    assert seen == dict.fromkeys(found.hosts, started_from)
+
+
+def test_settings_may_change_between_rounds(tmp_path: Path, fixture_dir: Path) -> None:
+    found = fleet(tmp_path, fixture_dir / "tiny.tflite", "eden-2", "lloyd-2", rounds=1)
+    seen = starts(found)
+    for rounds, up, down in (
+        (1, "eden-2", "lloyd-2"),
+        (2, "float16", ""),
+        (3, "topk-0.1", "float16"),
+        (4, "eden-1", "eden-4"),
+    ):
+        training = replace(found.settings.training, encoding=up)
+        found.settings = replace(found.settings, rounds=rounds, training=training, downlink=down)
+        found.coordinator.close()
+        found.restart_coordinator()
+        found.run()
+    versions = [found.coordinator.versions.load(v)[0].tobytes() for v in range(5)]
+    assert seen == dict.fromkeys(found.hosts, versions[:4])
