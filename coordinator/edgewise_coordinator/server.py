@@ -28,7 +28,7 @@ from edgewise_coordinator.faults import FaultHook, FaultPoint, no_fault
 from edgewise_coordinator.fleet import Fleet
 from edgewise_coordinator.inbox import Inbox
 from edgewise_coordinator.link import Link
-from edgewise_coordinator.machine import Abandon, Action, Assign, Close, Drop, Participant, Phase, Status
+from edgewise_coordinator.machine import Abandon, Action, Assign, Close, Drop, Participant, Phase
 from edgewise_coordinator.members import Members, Seal
 from edgewise_coordinator.offers import Offers
 from edgewise_coordinator.opening import open_round
@@ -38,11 +38,12 @@ from edgewise_coordinator.publisher import BlobPublisher
 from edgewise_coordinator.recipe import Recipe
 from edgewise_coordinator.refusals import kind_of
 from edgewise_coordinator.reports import pool_measures
+from edgewise_coordinator.resuming import resume
 from edgewise_coordinator.selection.base import Selection
 from edgewise_coordinator.selection.uniform import uniform
 from edgewise_coordinator.settings import Settings
 from edgewise_coordinator.spooled import Check, Spooled
-from edgewise_coordinator.state import Report, RoundRow, StateStore, VersionRow
+from edgewise_coordinator.state import Report, StateStore, VersionRow
 from edgewise_coordinator.summary import RoundSummary
 from edgewise_coordinator.update_transforms import UpdateTransform, chain, staleness_discount, unchanged
 from edgewise_coordinator.uploads import UploadDesk
@@ -63,11 +64,11 @@ LONGEST_WAIT = 1.0  # seconds in `poll`; deadlines are met to this precision or 
 
 
 class Made(NamedTuple):
-    """What a training round made: the version's row, its weights (and before they were shortened), the state."""
+    """What a training round made: the version's row, its weights, what devices get of them, the algorithm's state."""
 
     row: VersionRow
     weights: Flat
-    exact: Flat
+    published: Flat
     state: dict[str, object]
 
 
@@ -138,7 +139,7 @@ class Coordinator:
         self.desk: UploadDesk | None = None
         self.downlink = Downlink(directory, settings.downlink, self.parameters)
         self.version, self.weights, self.state = self._load_model()
-        self.exact = self.downlink.exact(self.version, self.weights)
+        self.published = self.downlink.published(self.version, self.weights)
         self.offers = Offers(self.publisher, artifact)
         self.controls = Controls(self.recipe.algorithm.client, self.store, feedback=codec.stateful)
         self.inbox = Inbox(self)
@@ -147,7 +148,7 @@ class Coordinator:
         self._abandoned_in_a_row = 0
         self._decided: deque[Action] = deque()
         self.link.listen()
-        self._resume()
+        resume(self)
 
     # The loop ------------------------------------------------------------------------------------------------------
 
@@ -195,7 +196,7 @@ class Coordinator:
         if self.pause.active:
             return
         if self.round is None:
-            self._begin_next()
+            self.begin_next()
         current = self.round
         if current is None:
             return
@@ -207,7 +208,7 @@ class Coordinator:
             self._decided.extend(current.machine.tick(self.fleet))
         self._work_off(current)
         if self.round is None and current.buffered:
-            self._begin_next()  # at once: devices of the last buffer are at work for the next
+            self.begin_next()  # at once: devices of the last buffer are at work for the next
 
     @property
     def open_rounds(self) -> list[ActiveRound]:
@@ -254,8 +255,8 @@ class Coordinator:
         return f"{what}: {m.phase.value}; {m.reports} of {m.goal} reports, {m.live} devices at work, {online} online"
 
     def model_bytes(self) -> bytes:
-        """Return the model file with the newest weights in it."""
-        return self.artifact.with_weights(unflatten(self.weights, self.artifact.manifest.weights))
+        """Return the model file with the newest weights in it, as they were published and measured."""
+        return self.artifact.with_weights(unflatten(self.published, self.artifact.manifest.weights))
 
     def close(self) -> None:
         """Take the blobs off the broker and let go of the files."""
@@ -264,7 +265,8 @@ class Coordinator:
 
     # The beginning of a round ---------------------------------------------------------------------------------------
 
-    def _begin_next(self) -> None:
+    def begin_next(self) -> None:
+        """Begin the next round, if there is one and its time has come."""
         if self.finished or self.clock.now() < self._next_round_at:
             return
         if self.settings.buffer is not None and self.waiting is None and self.version < self.settings.rounds:
@@ -314,7 +316,7 @@ class Coordinator:
         if isinstance(action, Drop):
             self._drop(current, action)
         elif isinstance(action, Close):
-            self._close_round(current)
+            self.close_round(current)
         elif isinstance(action, Abandon):
             self._end(current, {}, None)
 
@@ -350,7 +352,8 @@ class Coordinator:
         self.fleet.release(action.device, away)
         self.link.send(action.device, Abort(action.attempt, action.reason, away), current.round_of(action.device))
 
-    def _close_round(self, current: ActiveRound) -> None:
+    def close_round(self, current: ActiveRound) -> None:
+        """Make a version (or metrics) out of a round's reports; done again after a crash, it comes to the same."""
         self.fault(FaultPoint.BEFORE_CLOSING)
         self.store.close_round(current.round_id)
         self.fault(FaultPoint.BEFORE_AGGREGATE)
@@ -361,18 +364,18 @@ class Coordinator:
             self.store.set_metrics(current.version, metrics)
             self._end(current, metrics, None)
             return
-        exact, state = self.recipe.step(self.exact, self.state, current.total, reports)
+        weights, state = self.recipe.step(self.weights, self.state, current.total, reports)
         self.fault(FaultPoint.AFTER_AGGREGATE)
-        made = self._save_version(current, exact, state)
+        made = self._save_version(current, weights, state)
         self.fault(FaultPoint.AFTER_VERSION_FILES)
         self._end(current, {}, made)
 
-    def _save_version(self, current: ActiveRound, exact: Flat, state: dict[str, object]) -> Made:
+    def _save_version(self, current: ActiveRound, weights: Flat, state: dict[str, object]) -> Made:
         version = current.version + 1
-        weights = self.downlink.publish(version, exact, self.weights)
+        published = self.downlink.publish(version, weights, self.published)
         name = self.versions.save(version, weights, state)
         row = VersionRow(version, current.version, current.round_id, name, self.clock.wall(), {})
-        return Made(row, weights, exact, state)
+        return Made(row, weights, published, state)
 
     def _end(self, current: ActiveRound, metrics: dict[str, float], made: Made | None) -> None:
         machine = current.machine
@@ -392,7 +395,7 @@ class Coordinator:
         self.store.end_round(current.round_id, machine.phase, machine.reason, now, summary.as_dict(), row, measured)
         if made is not None:
             self.version, self.weights, self.state = made.row.version, made.weights, made.state
-            self.exact = made.exact
+            self.published = made.published
             self.controls.counted(current.round_id, current.machine.participants.values())
         self.fault(FaultPoint.AFTER_COMMIT)
         self._after(current, summary)
@@ -432,7 +435,7 @@ class Coordinator:
         if current is None:
             return
         try:
-            update = self._weigh(current, device, file, request.examples, current.total.check)
+            update = self.weigh(current, device, file, request.examples, current.total.check)
         except (InputError, ProtocolError) as error:
             file.unlink(missing_ok=True)
             self.refuse(current, device, request.attempt, str(error))
@@ -441,16 +444,18 @@ class Coordinator:
         counted_in = current.round_id if current.buffered else None
         if self.store.add_report(current.round_of(device), report, counted_in):
             self.fault(FaultPoint.AFTER_REPORT_ROW)
-            self._fold(current, update)
+            self.fold(current, update)
         self.fault(FaultPoint.AFTER_FOLD)
         self.accept(current, device, request.attempt)
 
-    def _weigh(self, current: ActiveRound, device: str, file: Path, examples: int, check: Check | None) -> Spooled:
+    def weigh(self, current: ActiveRound, device: str, file: Path, examples: int, check: Check | None) -> Spooled:
+        """Return an update as a term of the round's sum. Raises InputError or ProtocolError if it cannot be one."""
         most, plain = self.settings.uploads.max_norm, current.decoder.plain(device, file, current.round_of(device))
         stale = current.machine.staleness(device)
         return self.recipe.weigh(plain, self.parameters, examples, max_norm=most, check=check, staleness=stale)
 
-    def _fold(self, current: ActiveRound, update: Spooled) -> None:
+    def fold(self, current: ActiveRound, update: Spooled) -> None:
+        """Add a recorded update to the round's sum."""
         current.total.add(update)
         if not self.recipe.aggregator.robust:  # which would read it again at the end
             current.decoder.done(update.path)
@@ -484,57 +489,7 @@ class Coordinator:
         self.fleet.presence(device, False, 0)
         log.warning("%s: revoked; nothing that it says is taken any more", device)
 
-    # Coming back after a stop ---------------------------------------------------------------------------------------
-
-    def _resume(self) -> None:
-        if self.settings.buffer is not None:
-            line = self.versions.lineage(self.version)  # after a rollback, others are at work on what was left behind
-            owing = self.store.at_work(self.version - self.settings.buffer.max_staleness)
-            self.carried = [p for p in owing if p.version in line]
-            for participant in self.carried:
-                participant.since = self.clock.now()
-        for kind in (Kind.TRAIN, Kind.EVALUATE):
-            row = self.store.unfinished_round(kind)
-            if row is not None:
-                self.waiting = self.round  # a buffer, behind its evaluation
-                self._take_up(row)
-
-    def _take_up(self, row: RoundRow) -> None:
-        current = self.round = open_round(self, row.kind, row.round_id)
-        if row.phase is Phase.SELECTION and not current.buffered:
-            return
-        if current.buffered:
-            self._restore_buffer(current)
-        else:
-            self._restore(current, row)
-        if row.phase is Phase.CLOSING:
-            current.machine.phase = Phase.CLOSING
-            self._close_round(current)
-
-    def _restore_buffer(self, current: ActiveRound) -> None:
-        machine = current.machine
-        for participant in self.carried:
-            self.fleet.take(participant.device, 0)  # it was counted when it was assigned
-        for report in self.store.reports(current.round_id):
-            version = self.store.version_of(report.round_id)
-            machine.participants[report.device] = Participant(
-                report.device, report.attempt, Status.REPORTED, round_id=report.round_id, version=version
-            )
-            update = self._weigh(current, report.device, current.spool / report.file, report.examples, None)
-            self._fold(current, update)
-
-    def _restore(self, current: ActiveRound, row: RoundRow) -> None:
-        machine = current.machine
-        machine.phase, machine.goal = Phase.CONFIGURATION, row.goal
-        for participant in self.store.participants(row.round_id):
-            participant.since = self.clock.now()
-            machine.participants[participant.device] = participant
-            if participant.status.live:
-                self.fleet.take(participant.device, current.number)
-        if row.kind is Kind.TRAIN:
-            for report in self.store.reports(row.round_id):
-                file = current.spool / report.file
-                self._fold(current, self._weigh(current, report.device, file, report.examples, None))
+    # Who is to come, and when --------------------------------------------------------------------------------------
 
     def steer(self, device: str) -> None:
         """Tell a device that has just offered itself when to come back, if it came too early or there are enough."""
@@ -567,7 +522,7 @@ class Coordinator:
         if version is None:
             weights = flatten(self.artifact.weights(), self.artifact.manifest.weights)
             state = self.recipe.algorithm.init(weights)
-            weights = self.downlink.publish(0, weights, weights)
+            self.downlink.publish(0, weights, weights)
             return self.versions.add_first(weights, state, self.clock.wall()), weights, state
         weights, state = self.versions.load(version)
         going_on = self.recipe.state_of(weights, state)
