@@ -64,11 +64,11 @@ LONGEST_WAIT = 1.0  # seconds in `poll`; deadlines are met to this precision or 
 
 
 class Made(NamedTuple):
-    """What a training round made: the version's row, its weights, what devices get of them, the algorithm's state."""
+    """What a training round made: the version's row, its weights (and before they were shortened), the state."""
 
     row: VersionRow
     weights: Flat
-    published: Flat
+    exact: Flat
     state: dict[str, object]
 
 
@@ -139,7 +139,7 @@ class Coordinator:
         self.desk: UploadDesk | None = None
         self.downlink = Downlink(directory, settings.downlink, self.parameters)
         self.version, self.weights, self.state = self._load_model()
-        self.published = self.downlink.published(self.version, self.weights)
+        self.exact = self.downlink.exact(self.version, self.weights)
         self.offers = Offers(self.publisher, artifact)
         self.controls = Controls(self.recipe.algorithm.client, self.store, feedback=codec.stateful)
         self.inbox = Inbox(self)
@@ -255,8 +255,8 @@ class Coordinator:
         return f"{what}: {m.phase.value}; {m.reports} of {m.goal} reports, {m.live} devices at work, {online} online"
 
     def model_bytes(self) -> bytes:
-        """Return the model file with the newest weights in it, as they were published and measured."""
-        return self.artifact.with_weights(unflatten(self.published, self.artifact.manifest.weights))
+        """Return the model file with the newest weights in it."""
+        return self.artifact.with_weights(unflatten(self.weights, self.artifact.manifest.weights))
 
     def close(self) -> None:
         """Take the blobs off the broker and let go of the files."""
@@ -364,18 +364,18 @@ class Coordinator:
             self.store.set_metrics(current.version, metrics)
             self._end(current, metrics, None)
             return
-        weights, state = self.recipe.step(self.weights, self.state, current.total, reports)
+        exact, state = self.recipe.step(self.exact, self.state, current.total, reports)
         self.fault(FaultPoint.AFTER_AGGREGATE)
-        made = self._save_version(current, weights, state)
+        made = self._save_version(current, exact, state)
         self.fault(FaultPoint.AFTER_VERSION_FILES)
         self._end(current, {}, made)
 
-    def _save_version(self, current: ActiveRound, weights: Flat, state: dict[str, object]) -> Made:
+    def _save_version(self, current: ActiveRound, exact: Flat, state: dict[str, object]) -> Made:
         version = current.version + 1
-        published = self.downlink.publish(version, weights, self.published)
+        weights = self.downlink.publish(version, exact, self.weights)
         name = self.versions.save(version, weights, state)
         row = VersionRow(version, current.version, current.round_id, name, self.clock.wall(), {})
-        return Made(row, weights, published, state)
+        return Made(row, weights, exact, state)
 
     def _end(self, current: ActiveRound, metrics: dict[str, float], made: Made | None) -> None:
         machine = current.machine
@@ -395,7 +395,7 @@ class Coordinator:
         self.store.end_round(current.round_id, machine.phase, machine.reason, now, summary.as_dict(), row, measured)
         if made is not None:
             self.version, self.weights, self.state = made.row.version, made.weights, made.state
-            self.published = made.published
+            self.exact = made.exact
             self.controls.counted(current.round_id, current.machine.participants.values())
         self.fault(FaultPoint.AFTER_COMMIT)
         self._after(current, summary)
@@ -522,7 +522,7 @@ class Coordinator:
         if version is None:
             weights = flatten(self.artifact.weights(), self.artifact.manifest.weights)
             state = self.recipe.algorithm.init(weights)
-            self.downlink.publish(0, weights, weights)
+            weights = self.downlink.publish(0, weights, weights)
             return self.versions.add_first(weights, state, self.clock.wall()), weights, state
         weights, state = self.versions.load(version)
         going_on = self.recipe.state_of(weights, state)
