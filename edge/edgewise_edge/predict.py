@@ -9,12 +9,13 @@ import numpy as np
 
 from edgewise_edge.home import Home
 from edgewise_edge.local_training import TrainerLike
-from edgewise_edge.model import LatestModel
+from edgewise_edge.model import Latest, LatestModel
+from edgewise_edge.personal import Personal
 from edgewise_edge.phases import read_weights
 from edgewise_edge.tokenizer import START, WordTokenizer
 from edgewise_wire.blobs import BlobStore
 from edgewise_wire.errors import ConfigError, ModelError, UnavailableError
-from edgewise_wire.weights import Array, unflatten
+from edgewise_wire.weights import Array, Flat, unflatten
 
 TASK = "next-word"
 
@@ -63,6 +64,11 @@ class Predictor:
         self._tokenizer = WordTokenizer(trainer.manifest.vocabulary)
         self._steps = trainer.manifest.steps
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Every word that it can suggest, the most frequent first."""
+        return self._tokenizer.vocabulary
+
     def suggest(self, text: str, count: int = 3) -> list[Suggestion]:
         """Return the `count` likeliest words after `text`, likeliest first; of a long text the last words count.
 
@@ -79,8 +85,10 @@ class Predictor:
         return [Suggestion(self._tokenizer.word(token), probability) for token, probability in pairs][:count]
 
 
-def open_predictor(home: Home, *, model: Path | None = None, threads: int = 1) -> Predictor:
+def open_predictor(home: Home, *, model: Path | None = None, threads: int = 1, personal: bool = False) -> Predictor:
     """Return a predictor over a model file with its own weights, or over the latest that a device downloaded.
+
+    With `personal` the latest model has the owner's personal weights, where there are any that are better.
 
     Raises:
         UnavailableError: if the device has none yet.
@@ -88,14 +96,25 @@ def open_predictor(home: Home, *, model: Path | None = None, threads: int = 1) -
     """
     if model is not None:
         return Predictor(_load(model, threads))
+    latest, trainer, weights = open_latest(home, threads=threads)
+    own = Personal(home).load(latest, trainer) if personal else None
+    trainer.set_weights(unflatten(weights if own is None else own, trainer.manifest.weights))
+    return Predictor(trainer)
+
+
+def open_latest(home: Home, *, threads: int = 1) -> tuple[Latest, InferringTrainer, Flat]:
+    """Return the latest model that a device downloaded: what it is, a trainer over its graph, and its weights.
+
+    Raises:
+        UnavailableError: if the device has none yet.
+    """
     for _ in range(2):  # a running agent may replace the model while we read it
         latest = LatestModel(home).load()
         store = BlobStore(home.blobs)
         graph, weights = (store.get(name) for name in (latest.graph, latest.weights)) if latest else (None, None)
-        if graph is not None and weights is not None:
+        if latest is not None and graph is not None and weights is not None:
             trainer = _load(graph, threads)
-            trainer.set_weights(unflatten(read_weights(weights, trainer), trainer.manifest.weights))
-            return Predictor(trainer)
+            return latest, trainer, read_weights(weights, trainer)
     raise UnavailableError(
         f"{home.path}: no model yet; it comes with the first round (edgewise device run), or name one with --model"
     )

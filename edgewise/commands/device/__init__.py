@@ -11,6 +11,7 @@ from edgewise.commands.device.run import run
 from edgewise.commands.device.service import install, uninstall
 from edgewise.commands.device.show import history, predict
 from edgewise.commands.device.status import status
+from edgewise.commands.device.type import type_
 
 
 @click.group("device")
@@ -31,6 +32,7 @@ for _subcommand in (
     add,
     import_,
     predict,
+    type_,
     status,
     list_,
     pause,

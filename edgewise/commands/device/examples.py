@@ -13,6 +13,7 @@ import click
 from edgewise.commands.device.options import counted, home_option, json_option, moment, open_store, print_json
 from edgewise_edge.control import forget_controls
 from edgewise_edge.home import Home
+from edgewise_edge.personal import Personal
 from edgewise_wire.errors import ConfigError, DataError
 
 DAY = 86400.0
@@ -160,6 +161,7 @@ def forget(one: int | None, before: str | None, everything: bool, home: Path) ->
         left = store.count()
     if gone:
         forget_controls(Home(home))  # they are means of gradients, of forgotten examples too
+        Personal(Home(home)).forget()
     if one is not None and not gone:
         raise ConfigError(f"device forget: there is no example {one}; edgewise device list shows their numbers")
     click.echo(f"Forgot {counted(gone, 'example')}; {left} left.")

@@ -8,7 +8,9 @@ from pathlib import Path
 import click
 
 from edgewise.commands.device.options import counted, home_option, json_option, moment, print_json
+from edgewise.commands.device.tuning import personal_option, tune_if_needed
 from edgewise_edge.home import Home
+from edgewise_edge.own import Own
 from edgewise_edge.participation import Entry, Outcome, ParticipationLog
 from edgewise_edge.policy import MEGABYTE
 
@@ -18,9 +20,10 @@ from edgewise_edge.policy import MEGABYTE
 @click.option("--count", "-k", type=click.IntRange(1, 50), default=3, show_default=True, help="How many words.")
 @click.option("--model", type=click.Path(path_type=Path), help="Use this model file instead of the latest round's.")
 @click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Threads to compute with.")
+@personal_option
 @json_option
 @home_option
-def predict(text: str, count: int, model: Path | None, threads: int, as_json: bool, home: Path) -> None:
+def predict(text: str, count: int, model: Path | None, threads: int, personal: bool, as_json: bool, home: Path) -> None:
     """Suggest the words that may follow TEXT.
 
     \b
@@ -29,7 +32,9 @@ def predict(text: str, count: int, model: Path | None, threads: int, as_json: bo
     """
     from edgewise_edge.predict import open_predictor
 
-    found = open_predictor(Home(home), model=model, threads=threads).suggest(text, count)
+    if personal and model is None:
+        tune_if_needed(Own(Home(home)), threads)
+    found = open_predictor(Home(home), model=model, threads=threads, personal=personal).suggest(text, count)
     if as_json:
         print_json({"text": text, "suggestions": [one._asdict() for one in found]})
         return

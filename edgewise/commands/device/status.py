@@ -10,6 +10,7 @@ import click
 
 from edgewise.commands.device.options import counted, home_option, json_option, moment, print_json
 from edgewise.commands.device.show import entries, plain
+from edgewise.commands.device.tuning import sentence
 from edgewise_edge.budget import Budget
 from edgewise_edge.conditions import Finding, metered, watch
 from edgewise_edge.home import Home, read_json
@@ -17,6 +18,7 @@ from edgewise_edge.host import NotPaused, installed_runtime
 from edgewise_edge.model import LatestModel
 from edgewise_edge.own import Own
 from edgewise_edge.participation import ParticipationLog, Used
+from edgewise_edge.personal import Personal
 from edgewise_edge.policy import MEGABYTE
 
 
@@ -63,10 +65,16 @@ def _status(own: Own) -> dict[str, Any]:
         "clock_believed": own.clock.date() is not None,
         "paused": home.paused.exists(),
         "model": {"graph": latest.graph.hex(), "round": latest.round, "version": latest.version} if latest else None,
+        "personal": _personal(home),
         "runtime": installed_runtime(),
         "policy": asdict(own.policy()),
         "last": plain(last[0]) if last else None,
     }
+
+
+def _personal(home: Home) -> dict[str, Any] | None:
+    note = Personal(home).note()
+    return None if note is None else asdict(note) | {"gain": note.gain, "words": sentence(note)}
 
 
 def _too_few(own: Own, train: int) -> str | None:
@@ -104,6 +112,8 @@ def _sentences(report: dict[str, Any]) -> list[str]:
         f"Last day:  {counted(day['epochs'], 'epoch')}, {day['seconds'] / 60:.1f} minutes, "
         f"{day['traffic'] / MEGABYTE:.1f} MB",
     ]
+    if report["personal"]:
+        lines.append(f"Personal:  {report['personal']['words']}")
     if last:
         lines.append(f"Last:      round {last['round']}, {last['kind']}, {last['outcome']} at {moment(last['ended'])}")
     if not report["clock_believed"]:
