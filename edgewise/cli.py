@@ -17,6 +17,7 @@ COMMANDS = {
     "verify": "Repeat the proof of a model file, without its source.",
     "broker": "Run an MQTT broker.",
     "coordinate": "Run rounds over a fleet.",
+    "status": "Show what a running coordinator does.",
     "models": "List, show, roll back or export the versions of a model.",
     "fleet": "Make a fleet's certificates; let devices in, shut them out.",
     "device": "Take part in a fleet from this machine.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 from edgewise_coordinator.selection.base import Candidate
 from edgewise_wire.clock import Clock
@@ -119,6 +120,15 @@ class Fleet:
         if accept is None:
             return sum(1 for _ in near)
         return sum(accept(Candidate(r.name, r.offer.train_examples if r.offer else 0, r.last_round)) for r in near)
+
+    @property
+    def known(self) -> int:
+        """How many devices have ever been heard of."""
+        return len(self._devices)
+
+    def online_records(self, most: int) -> list[DeviceRecord]:
+        """Return what is known of those who are online, by name, at most so many."""
+        return list(islice((r for _, r in sorted(self._devices.items()) if r.online), most))
 
     def online(self) -> list[str]:
         """Return the names of the devices that are online."""

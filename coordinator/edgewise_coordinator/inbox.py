@@ -24,7 +24,7 @@ from edgewise_wire.messages import (
     UploadChunk,
     UploadRequest,
 )
-from edgewise_wire.transport.base import Event, Message
+from edgewise_wire.transport.base import Connected, Disconnected, Event, Message
 
 if TYPE_CHECKING:
     from edgewise_coordinator.active_round import ActiveRound
@@ -42,6 +42,8 @@ class Inbox:
 
     def take(self, event: Event) -> None:
         """Handle one event of the transport."""
+        if isinstance(event, Connected | Disconnected):
+            self._server.link.up = isinstance(event, Connected)
         if isinstance(event, Message):
             read = self._server.link.read(event)
             if read is not None:

@@ -22,7 +22,7 @@ class Link:
     """Says things to devices of one fleet and reads what they say.
 
     `refused` counts, by reason, what peers sent that was not taken; `unsent` what the transport had no room for.
-    `members` says whom to listen to, `seal` signs assignments.
+    `members` says whom to listen to, `seal` signs assignments; `up` is whether the broker is there, as far as we heard.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class Link:
         self.transport = transport
         self.members: Members = members or Everyone()
         self._seal = seal
+        self.up = True
         self._gate = FloodGate(clock or SystemClock())
         self.bytes_up = 0
         self.bytes_down = 0

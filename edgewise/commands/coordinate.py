@@ -17,6 +17,7 @@ from click.core import ParameterSource
 from edgewise.brokers.choose import BROKER_HELP, open_broker
 from edgewise.commands.secured import SecuredFleet
 from edgewise.live import RoundsView, counted
+from edgewise.operating import Operations, log_round, log_to_stderr, operations, print_configuration, read_configuration
 from edgewise.recipes import Plan, plan, recipe_options
 from edgewise_coordinator.faults import VARIABLE, hook_from
 from edgewise_coordinator.history import History
@@ -86,6 +87,26 @@ STOPPED = 130  # what shells give a command that Ctrl-C ended
 )
 @click.option("--keep-updates", is_flag=True, help="Keep the devices' updates after each round (for audits and tests).")
 @click.option("--json", "as_json", is_flag=True, help="End with one JSON line on standard output.")
+@click.option("--metrics", help="HOST:PORT for /metrics (Prometheus), /healthz and /status; keep it inside.")
+@click.option(
+    "--log", "log_kind", default="plain", show_default=True, type=click.Choice(["plain", "json"]), help="What the log is."
+)
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=read_configuration,
+    help="A TOML file with any of these settings; the command line comes first.",
+)
+@click.option(
+    "--print-config",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=print_configuration,
+    help="Print every setting with its default as TOML, for --config.",
+)
 def command(
     model: Path,
     broker: str,
@@ -94,6 +115,8 @@ def command(
     username: str | None,
     password: str | None,
     as_json: bool,
+    metrics: str | None,
+    log_kind: str,
     **options: Any,
 ) -> None:
     """Run federated rounds over the devices of a fleet.
@@ -102,6 +125,7 @@ def command(
     Example:
       edgewise coordinate --model model.tflite --broker mqtt://127.0.0.1:1883 --rounds 20 --cohort 8
     """
+    log_to_stderr(log_kind)
     secured = SecuredFleet.load(fleet_dir)
     chosen = plan(options)
     settings = _settings({**options, "fleet": secured.fleet or options["fleet"]}, chosen)
@@ -124,7 +148,8 @@ def command(
             fault=hook_from(os.environ.get(VARIABLE)),
         )
         try:
-            rows = _run(coordinator, directory)
+            with operations(coordinator, directory, secured.refusals, metrics) as shown:
+                rows = _run(coordinator, directory, shown, quiet=log_kind == "json")
             trained = directory / "model.tflite"
             write_durably(trained, coordinator.model_bytes())
             _tell(coordinator, rows, trained, as_json)
@@ -162,9 +187,9 @@ def _settings(o: dict[str, Any], chosen: Plan) -> Settings:
     return settings
 
 
-def _run(coordinator: Coordinator, directory: Path) -> list[dict[str, Any]]:
+def _run(coordinator: Coordinator, directory: Path, shown_to: Operations, *, quiet: bool) -> list[dict[str, Any]]:
     history = History(directory / "rounds.jsonl", coordinator.store, coordinator.measures)
-    view = RoundsView(coordinator.artifact.manifest.metrics, total=coordinator.settings.rounds)
+    view = RoundsView(coordinator.artifact.manifest.metrics, total=coordinator.settings.rounds, quiet=quiet)
     with view, _stop_signals() as stop:
         for row in history.rows:
             view.add(row)
@@ -174,11 +199,15 @@ def _run(coordinator: Coordinator, directory: Path) -> list[dict[str, Any]]:
             coordinator.step(VIEW_SECONDS)
             for row in history.rows[shown:]:
                 view.add(row)
+                log_round(row)
             shown = len(history.rows)
             view.show(coordinator.describe())
+            shown_to.show(history.rows)
         history.flush()
         for row in history.rows[shown:]:
             view.add(row)
+            log_round(row)
+        shown_to.show(history.rows, now=True)
     return history.rows
 
 
