@@ -79,6 +79,7 @@ def _desk(server: Coordinator, round_id: int, spool: Path) -> UploadDesk:
         server.clock,
         lambda device, body: server.link.send(device, body, server.round_of(device, round_id)),
         server.update_arrived,
+        server.update_refused,
         server.fault,
     )
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgewise_coordinator.faults import FaultHook, FaultPoint, no_fault
-from edgewise_wire.blobs import Content, chunk, chunk_count
+from edgewise_wire.blobs import Content, chunk, chunk_count, is_zeros
 from edgewise_wire.clock import Clock
+from edgewise_wire.errors import TransportError
 from edgewise_wire.messages import BlobChunk, BlobRef, BlobRequest, Body
 from edgewise_wire.topics import blob_chunk
 from edgewise_wire.transport.base import Transport
@@ -56,7 +58,7 @@ class BlobPublisher:
             return
         self._blobs[ref.hash] = Blob(ref, data)
         for index in range(chunk_count(ref)):
-            self._enqueue(ref.hash, index)
+            self._enqueue(ref, index)
         self.pump()
 
     def withdraw(self, blob_hash: bytes) -> None:
@@ -65,7 +67,17 @@ class BlobPublisher:
         if blob is None:
             return
         for index in range(chunk_count(blob.ref)):
-            self._published.pop((blob_hash, index), None)
+            if self._published.pop((blob_hash, index), None) is not None:
+                self._clear(blob_hash, index)
+
+    def clear(self, blob_hash: bytes, chunks: int) -> None:
+        """Take a blob off the broker that an earlier process may have put there."""
+        if blob_hash not in self._blobs:
+            for index in range(chunks):
+                self._clear(blob_hash, index)
+
+    def _clear(self, blob_hash: bytes, index: int) -> None:
+        with contextlib.suppress(TransportError):  # the outbox is full: the chunk stays retained, which costs room only
             self._transport.publish(blob_chunk(self._fleet, blob_hash, index), b"", retain=True)
 
     def again(self, request: BlobRequest) -> None:
@@ -80,7 +92,12 @@ class BlobPublisher:
             for index in range(first, last + 1):
                 key = (request.hash, index)
                 if self._clock.now() - self._published.get(key, -REPEAT_AFTER) >= REPEAT_AFTER:
-                    self._enqueue(*key)
+                    self._enqueue(blob.ref, index)
+
+    @property
+    def busy(self) -> bool:
+        """Whether chunks wait for the transport to have room."""
+        return bool(self._queue)
 
     def pump(self) -> bool:
         """Hand over what the transport can take now; return whether everything has been handed over."""
@@ -97,8 +114,8 @@ class BlobPublisher:
             self._fault(FaultPoint.BLOB_PUBLISHED)
         return not self._queue
 
-    def _enqueue(self, blob_hash: bytes, index: int) -> None:
-        key = (blob_hash, index)
-        if key not in self._queued:
+    def _enqueue(self, ref: BlobRef, index: int) -> None:
+        key = (ref.hash, index)
+        if key not in self._queued and not is_zeros(ref, index):  # receivers know what zeros look like
             self._queued.add(key)
             self._queue.append(key)

@@ -60,6 +60,7 @@ from edgewise_wire.weights import Flat, flatten, parameters, unflatten
 log = logging.getLogger("edgewise.coordinator")
 
 EVENTS_A_STEP = 512  # so that a flood of messages cannot keep the clock from being looked at
+PUMP_WAIT = 0.01  # seconds until the transport is asked again whether it has room for more chunks
 LONGEST_WAIT = 1.0  # seconds in `poll`; deadlines are met to this precision or better
 
 
@@ -140,7 +141,7 @@ class Coordinator:
         self.downlink = Downlink(directory, settings.downlink, self.parameters)
         self.version, self.weights, self.state = self._load_model()
         self.exact = self.downlink.exact(self.version, self.weights)
-        self.offers = Offers(self.publisher, artifact)
+        self.offers = Offers(self.publisher, artifact, self.store)
         self.controls = Controls(self.recipe.algorithm.client, self.store, feedback=codec.stateful)
         self.inbox = Inbox(self)
         self.selection = selection
@@ -448,6 +449,12 @@ class Coordinator:
         self.fault(FaultPoint.AFTER_FOLD)
         self.accept(current, device, request.attempt)
 
+    def update_refused(self, device: str, request: UploadRequest, reason: str) -> None:
+        """An update has come in whole and is not the one that its device announced."""
+        current = next((each for each in self.open_rounds if each.live(device, request.attempt)), None)
+        if current is not None:
+            self.refuse(current, device, request.attempt, reason)
+
     def weigh(self, current: ActiveRound, device: str, file: Path, examples: int, check: Check | None) -> Spooled:
         """Return an update as a term of the round's sum. Raises InputError or ProtocolError if it cannot be one."""
         most, plain = self.settings.uploads.max_norm, current.decoder.plain(device, file, current.round_of(device))
@@ -536,4 +543,6 @@ class Coordinator:
             return max(0.0, self.pause.retry_at - now)
         if self.round is None:
             return max(0.0, self._next_round_at - now)
+        if self.publisher.busy:
+            return PUMP_WAIT
         return min(self.round.machine.deadline(), self.round.desk.deadline()) - now

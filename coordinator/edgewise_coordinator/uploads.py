@@ -28,13 +28,12 @@ REPEATS = 16  # a link that breaks often sends a chunk again and again, but not 
 
 @dataclass(slots=True)
 class Upload:
-    """One update on its way in. It holds a slot while `assembler` is set, and stands in the queue while `waiting`."""
+    """One update on its way in; it holds a slot while `assembler` is set."""
 
     device: str
     request: UploadRequest
     path: Path
     assembler: BlobAssembler | None = None
-    waiting: bool = True
     heard: float = 0.0
     unacknowledged: int = 0
     repeated: int = 0
@@ -44,7 +43,8 @@ class UploadDesk:
     """Grants slots, takes chunks and hands finished files over; one desk serves one round.
 
     `done(device, request, file)` is called once for each update that has arrived whole with the right hash, synced to
-    disk; it decides whether the update counts and answers the device.
+    disk; it decides whether the update counts and answers the device. `refuse(device, request, reason)` is called for
+    one whose chunks are those named while the whole is not.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class UploadDesk:
         clock: Clock,
         send: Send,
         done: Callable[[str, UploadRequest, Path], None],
+        refuse: Callable[[str, UploadRequest, str], None],
         fault: FaultHook = no_fault,
     ) -> None:
         self._spool = spool
@@ -61,14 +62,17 @@ class UploadDesk:
         self._clock = clock
         self._send = send
         self._done = done
+        self._refuse = refuse
         self._fault = fault
         self._uploads: dict[str, Upload] = {}
+        self._slots: dict[str, Upload] = {}
+        self._queue: dict[str, Upload] = {}
         self.bytes_received = 0
 
     @property
     def granted(self) -> int:
         """How many slots are in use."""
-        return sum(u.assembler is not None for u in self._uploads.values())
+        return len(self._slots)
 
     def request(self, device: str, request: UploadRequest, expected_bytes: int) -> None:
         """Note that a device wants to send an update, or asks again where it was.
@@ -82,11 +86,11 @@ class UploadDesk:
         if known is None or known.request.attempt != request.attempt or known.request.update != request.update:
             self.forget(device)
             name = f"{device}-{request.attempt}.update"  # a device's name is checked to be one safe path segment
-            self._uploads[device] = Upload(device, request, self._spool / name)
-        elif known.assembler is not None:
+            known = self._uploads[device] = Upload(device, request, self._spool / name)
+        if known.assembler is not None:
             self._grant(known)
         else:
-            known.waiting = True
+            self._queue.setdefault(device, known)
         self.tick()
 
     def chunk(self, device: str, chunk: UploadChunk) -> None:
@@ -105,6 +109,7 @@ class UploadDesk:
         self._fault(FaultPoint.AFTER_SPOOL_WRITE)
         if upload.assembler.complete:
             self._finish(upload, upload.assembler)
+            self.tick()
             return
         upload.repeated += not fresh
         if upload.repeated > REPEATS * (chunk_count(upload.request.update) + self._settings.window):
@@ -117,15 +122,15 @@ class UploadDesk:
     def tick(self) -> None:
         """Take slots back from devices that fell silent, and give free ones to those who wait."""
         now = self._clock.now()
-        for upload in self._uploads.values():
-            if upload.assembler is not None and now - upload.heard > self._settings.slot_timeout:
+        for upload in list(self._slots.values()):
+            if now - upload.heard > self._settings.slot_timeout and upload.assembler is not None:
                 upload.assembler.close()
                 upload.assembler = None  # its chunks stay on disk; it queues again with its next request
-        free = self._settings.slots - self.granted
-        waiting = [u for u in self._uploads.values() if u.waiting]
-        for upload in waiting[: max(0, free)]:
-            upload.waiting = False
+                del self._slots[upload.device]
+        while self._queue and len(self._slots) < self._settings.slots:
+            upload = self._queue.pop(next(iter(self._queue)))
             upload.assembler = BlobAssembler(upload.request.update, upload.path)
+            self._slots[upload.device] = upload
             if upload.assembler.complete:
                 self._finish_found(upload, upload.assembler)
             else:
@@ -133,12 +138,13 @@ class UploadDesk:
 
     def deadline(self) -> float:
         """Return when the next slot may have to be taken back (infinity if none is in use)."""
-        heard = [u.heard for u in self._uploads.values() if u.assembler is not None]
-        return min(heard, default=float("inf")) + self._settings.slot_timeout
+        return min((u.heard for u in self._slots.values()), default=float("inf")) + self._settings.slot_timeout
 
     def forget(self, device: str) -> None:
         """Drop what a device has sent so far."""
         upload = self._uploads.pop(device, None)
+        self._slots.pop(device, None)
+        self._queue.pop(device, None)
         if upload is not None and upload.assembler is not None:
             upload.assembler.discard()
 
@@ -173,14 +179,16 @@ class UploadDesk:
             self._send(upload.device, ReportAck(upload.request.attempt, accepted=False, reason=str(error)))
 
     def _finish(self, upload: Upload, assembler: BlobAssembler) -> None:
-        del self._uploads[upload.device]
+        del self._uploads[upload.device], self._slots[upload.device]
         self._fault(FaultPoint.BEFORE_SPOOL_SYNC)
         try:
             file = assembler.finish()
-        except (ProtocolError, UnavailableError):
+        except ProtocolError as error:
+            self._refuse(upload.device, upload.request, str(error))
+            return
+        except UnavailableError:
             # After a failed sync the kernel may call pages clean that never reached the disk: the device sends it anew.
             assembler.discard()
             raise
         self._fault(FaultPoint.AFTER_SPOOL_SYNC)
         self._done(upload.device, upload.request, file)
-        self.tick()

@@ -10,7 +10,16 @@ from dataclasses import replace
 
 import pytest
 
-from edgewise_wire.blobs import BlobAssembler, BlobStore, check_ref, chunk, chunk_count, chunk_length, make_ref
+from edgewise_wire.blobs import (
+    BlobAssembler,
+    BlobStore,
+    check_ref,
+    chunk,
+    chunk_count,
+    chunk_length,
+    is_zeros,
+    make_ref,
+)
 from edgewise_wire.errors import DataError, InputError, ProtocolError, UnavailableError
 from edgewise_wire.messages import CHUNK_BYTES, CHUNKS_MAX, BlobRef, Range
 from edgewise_wire.ranges import indices
@@ -307,3 +316,29 @@ def test_pruning_leaves_what_is_named_and_what_is_not_the_stores(tmp_path):
 def test_only_a_hash_names_a_file(tmp_path, blob_hash):
     with pytest.raises(InputError, match="expected 32"):
         BlobStore(tmp_path).get(blob_hash)
+
+
+def test_chunks_of_zeros_are_there_from_the_start(tmp_path) -> None:
+    data = bytes(30) + b"abc" + bytes(7)
+    ref = make_ref(data, chunk_bytes=10)
+    assert [is_zeros(ref, index) for index in range(4)] == [True, True, True, False]
+    with BlobAssembler(ref, tmp_path / "blob") as assembler:
+        assert assembler.missing() == (Range(3, 3),)
+        assembler.add(3, chunk(data, ref, 3))
+        assert assembler.finish().read_bytes() == data
+
+
+def test_a_blob_of_zeros_needs_nothing(tmp_path) -> None:
+    ref = make_ref(bytes(25), chunk_bytes=10)
+    with BlobAssembler(ref, tmp_path / "deep" / "blob") as assembler:
+        assert assembler.complete
+        assert assembler.finish().read_bytes() == bytes(25)
+
+
+def test_zeros_written_over_by_a_torn_write_are_mended(tmp_path) -> None:
+    ref = make_ref(bytes(10) + b"0123456789", chunk_bytes=10)
+    (tmp_path / "blob.part").write_bytes(b"torn" + bytes(16))
+    with BlobAssembler(ref, tmp_path / "blob") as assembler:
+        assert assembler.missing() == (Range(1, 1),)
+        assembler.add(1, b"0123456789")
+        assert assembler.finish().read_bytes() == bytes(10) + b"0123456789"

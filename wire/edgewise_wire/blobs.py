@@ -13,6 +13,7 @@ import io
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, TypeAlias
@@ -114,6 +115,26 @@ def chunk(data: Content, ref: BlobRef, index: int) -> bytes:
     return piece
 
 
+def is_zeros(ref: BlobRef, index: int) -> bool:
+    """Return whether chunk `index` is nothing but zeros, by its hash.
+
+    Such a chunk never travels: whoever collects the blob knows what is in it. A graph without its weights is mostly
+    zeros, and so is the update of an embedding whose words a device has not met.
+
+    Example:
+        >>> ref = make_ref(bytes(6) + b"ab", chunk_bytes=3)
+        >>> [is_zeros(ref, index) for index in range(chunk_count(ref))]
+        [True, True, False]
+    """
+    named = ref.chunk_hashes[index * HASH_BYTES : (index + 1) * HASH_BYTES]
+    return named == _hash_of_zeros(chunk_length(ref, index))
+
+
+@lru_cache(maxsize=64)  # a blob has two lengths of chunks, and all but its last chunk share one
+def _hash_of_zeros(length: int) -> bytes:
+    return hashlib.sha256(bytes(length)).digest()
+
+
 def _is_chunk(ref: BlobRef, index: int, piece: bytes | bytearray | memoryview) -> bool:
     named = ref.chunk_hashes[index * HASH_BYTES : (index + 1) * HASH_BYTES]
     return hashlib.sha256(piece).digest() == named
@@ -134,6 +155,7 @@ def _opened(data: Content) -> Iterator[BinaryIO]:
 class BlobAssembler:
     """Collects the chunks of one blob in a part file beside `path` and turns it into `path` when all is right.
 
+    Chunks of zeros are there from the start: nobody sends them.
     A part file of an earlier process is taken up: its chunks are hashed again and the good ones count. Memory use is
     one chunk. The part file is written at `path` + ".part"; one assembler at a time may use a path.
 
@@ -164,27 +186,52 @@ class BlobAssembler:
             self._have = ChunkSet(chunk_count(ref), (Range(0, chunk_count(ref) - 1),))
             return
         with _writing(self.part):
-            self.part.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._open_part()
-            self._have = self._good_chunks(self._file)
+            self._file, is_new = self._open_part()
+            self._have = self._zero_chunks() if is_new else self._good_chunks(self._file)
 
-    def _open_part(self) -> BinaryIO:
-        # An update says something about its owner's text: nobody else on the machine reads it.
-        handle = os.open(self.part, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+    def _open_part(self) -> tuple[BinaryIO, bool]:
+        """Return the part file, and whether it is new."""
+        flags, is_new = os.O_RDWR | getattr(os, "O_BINARY", 0), True
+        try:
+            # An update says something about its owner's text: nobody else on the machine reads it.
+            handle = os.open(self.part, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileNotFoundError:
+            self.part.parent.mkdir(parents=True, exist_ok=True)
+            return self._open_part()
+        except FileExistsError:
+            handle, is_new = os.open(self.part, flags), False
         file = os.fdopen(handle, "r+b", buffering=0)
         # The part file always has the blob's size, so what a longer one would leave behind is cut off, and a place
         # that was never written reads as zeros, which no chunk but one of zeros has the hash of.
         file.truncate(self.ref.size)
-        return file
+        return file, is_new
 
-    def _good_chunks(self, file: BinaryIO) -> ChunkSet:
-        """Return the chunks whose bytes in the part file have the right hash."""
+    def _zero_chunks(self) -> ChunkSet:
+        """Return the chunks of zeros: they are in a new part file already."""
         good = ChunkSet(chunk_count(self.ref))
-        file.seek(0)
         for index in range(good.count):
-            if _is_chunk(self.ref, index, file.read(chunk_length(self.ref, index))):
+            if is_zeros(self.ref, index):
                 good.add(index)
         return good
+
+    def _good_chunks(self, file: BinaryIO) -> ChunkSet:
+        """Return the chunks whose bytes in the part file have the right hash; those of zeros are mended."""
+        good = ChunkSet(chunk_count(self.ref))
+        for index in range(good.count):
+            file.seek(index * self.ref.chunk_bytes)
+            length = chunk_length(self.ref, index)
+            if _is_chunk(self.ref, index, file.read(length)):
+                good.add(index)
+            elif is_zeros(self.ref, index):  # nobody would ever send it
+                file.seek(index * self.ref.chunk_bytes)
+                self._write(file, bytes(length))
+                good.add(index)
+        return good
+
+    @staticmethod
+    def _write(file: BinaryIO, data: bytes | bytearray | memoryview) -> None:
+        if file.write(data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     @property
     def complete(self) -> bool:
@@ -215,8 +262,7 @@ class BlobAssembler:
         file = self._opened_part()
         with _writing(self.part):
             file.seek(index * self.ref.chunk_bytes)
-            if file.write(data) != length:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._write(file, data)
         return self._have.add(index)
 
     def finish(self) -> Path:
