@@ -12,7 +12,7 @@ import pytest
 from coordinator_scene import SPECS, Scene, device_update
 from edgewise_coordinator.aggregators.median import median
 from edgewise_coordinator.algorithms.scaffold import scaffold
-from edgewise_coordinator.settings import TrainingSettings
+from edgewise_coordinator.settings import BufferSettings, TrainingSettings
 from edgewise_wire.errors import ConfigError
 from edgewise_wire.messages import ReportAck
 from edgewise_wire.transforms import Key, get
@@ -174,3 +174,26 @@ def test_only_an_update_that_counted_settles_a_residual(scene: Make) -> None:
     device._work = work  # type: ignore[method-assign]
     s.run()
     assert asked == [0, 1]
+
+
+def test_in_a_buffer_a_residual_goes_by_the_round_of_its_assignment(scene: Make) -> None:
+    s = with_encoding(scene, "topk-0.01", goal=2, rounds=4, over_selection=1.0)
+    s.coordinator.store.close()
+    s.broker.cut("coordinator")
+    s.settings = replace(s.settings, buffer=BufferSettings(concurrency=3))
+    s.start()
+    s.join("d1", "d2", "d3")
+    told: dict[str, list[tuple[int, int]]] = {}
+    for name, device in s.devices.items():
+
+        def work(assignment, name=name, device=device, original=device._work) -> None:  # type: ignore[no-untyped-def]
+            told.setdefault(name, []).append((device.round_id, assignment.control_round))
+            original(assignment)
+
+        device._work = work  # type: ignore[method-assign]
+    s.run()
+    assert s.coordinator.version == 4
+    assert sum(len(rounds) for rounds in told.values()) >= 8
+    for rounds in told.values():
+        reported = [0, *(round_id for round_id, _ in rounds)]
+        assert [control for _, control in rounds] == reported[:-1]

@@ -64,6 +64,7 @@ def shorten(name: str, new: Flat, base: Flat, base_hash: bytes) -> Published:
         InputError: if a number is not finite.
 
     Example:
+        >>> import numpy as np
         >>> new, base = np.array([1.0, 2.0], "f4"), np.array([0.5, 2.5], "f4")
         >>> sent = shorten("lloyd-4", new, base, b"h" * 32)
         >>> bool((follow("lloyd-4", sent.data, base, b"h" * 32, 2) == sent.weights).all())
