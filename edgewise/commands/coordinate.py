@@ -89,7 +89,12 @@ STOPPED = 130  # what shells give a command that Ctrl-C ended
 @click.option("--json", "as_json", is_flag=True, help="End with one JSON line on standard output.")
 @click.option("--metrics", help="HOST:PORT for /metrics (Prometheus), /healthz and /status; keep it inside.")
 @click.option(
-    "--log", "log_kind", default="plain", show_default=True, type=click.Choice(["plain", "json"]), help="What the log is."
+    "--log",
+    "log_kind",
+    default="plain",
+    show_default=True,
+    type=click.Choice(["plain", "json"]),
+    help="What the log is.",
 )
 @click.option(
     "--config",
