@@ -91,21 +91,19 @@ class FleetDirectory:
         if (path / "fleet.json").exists():
             raise ConfigError(f"{path}: there is a fleet already; choose another --dir")
         authority = Authority.create(fleet, now=now)
-        own = authority.issue_client(COORDINATOR, days=SERVICE_DAYS, now=now)
-        server = authority.issue_server(host, [host, *LOOPBACK, *more_hosts], days=SERVICE_DAYS, now=now)
+        hosts = [host, *LOOPBACK, *more_hosts]
         signing = SigningKey.generate()
         secrets = {
             "authority/ca.key": authority.key, "authority/ca.pem": authority.cert,
-            "coordinator/key.pem": own.key, "coordinator/cert.pem": own.cert, "coordinator/ca.pem": authority.cert,
-            "coordinator/signing.key": signing.to_pem(),
-            "broker/broker.key": server.key, "broker/broker.pem": server.cert, "broker/ca.pem": authority.cert,
+            "coordinator/ca.pem": authority.cert, "coordinator/signing.key": signing.to_pem(),
+            "broker/ca.pem": authority.cert,
             "broker/crl.pem": authority.revocation_list((), number=0, now=now),
             "broker/acl": access_list(fleet).encode(),
             "broker/mosquitto.conf": configuration(path / "broker", bind=bind, port=port, user=user).encode(),
         }  # fmt: skip
-        for name, data in secrets.items():
+        for name, data in (secrets | _service_papers(authority, hosts, now)).items():
             write_secret(path / name, data)
-        index = {"format": FORMAT, "fleet": fleet, "broker": broker, "bind": bind, "created": now, "lists": 0}
+        index = {"format": FORMAT, "fleet": fleet, "broker": broker, "hosts": hosts, "bind": bind, "lists": 0}
         write_secret(path / "fleet.json", _json({**index, "devices": {}}))
         path.chmod(0o700)
         return cls(path)
@@ -158,6 +156,14 @@ class FleetDirectory:
             crl = self._authority().revocation_list(listed, number=index["lists"], now=now)
             write_secret(self.path / "broker/crl.pem", crl)
             return len(good)
+
+    def renew(self, *, now: float) -> float:
+        """Give coordinator and broker new certificates and keys, and return when those end; devices notice nothing."""
+        with self._changing():
+            papers = _service_papers(self._authority(), self._read()["hosts"], now)
+            for name, data in papers.items():
+                write_secret(self.path / name, data)
+        return now + SERVICE_DAYS * 86400.0
 
     def enrolments(self) -> list[Enrolment]:
         """Return every certificate of a device, by name and then by age."""
@@ -215,6 +221,15 @@ class FleetDirectory:
 
     def _write(self, index: dict[str, Any]) -> None:
         write_secret(self.index, _json(index))
+
+
+def _service_papers(authority: Authority, hosts: Sequence[str], now: float) -> dict[str, bytes]:
+    own = authority.issue_client(COORDINATOR, days=SERVICE_DAYS, now=now)
+    server = authority.issue_server(hosts[0], hosts, days=SERVICE_DAYS, now=now)
+    return {
+        "coordinator/key.pem": own.key, "coordinator/cert.pem": own.cert,
+        "broker/broker.key": server.key, "broker/broker.pem": server.cert,
+    }  # fmt: skip
 
 
 def _json(index: dict[str, Any]) -> bytes:

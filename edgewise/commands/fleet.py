@@ -129,6 +129,20 @@ def revoke(device: str, directory: Path, offline: bool) -> None:
     click.echo("The broker lets it in no more, and its session is ended.")
 
 
+@command.command()
+@_directory
+def renew(directory: Path) -> None:
+    """Give coordinator and broker new certificates before theirs end; the fleet's devices notice nothing.
+
+    \b
+    Example:
+      edgewise fleet renew --dir fleet
+    """
+    fleet = FleetDirectory(directory)
+    until = fleet.renew(now=time.time())
+    click.echo(f"Certificates of broker and coordinator are good until {_day(until)}. Restart both.")
+
+
 @command.command("list")
 @_directory
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a certificate.")
