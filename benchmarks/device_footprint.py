@@ -1,0 +1,236 @@
+"""What a device costs its owner: memory, start, disk, processor time while idle, and the time to a suggestion.
+
+    .venv/bin/python benchmarks/device_footprint.py [--json] [--model model.tflite] [--idle-seconds 60]
+
+The real commands run as processes of their own: a broker, `edgewise device run`, a coordinator for one round of 20
+steps of the 1.42 M-parameter model at batch 16. Memory is the agent's own resident set (VmRSS, and VmHWM as its peak)
+and what of it is not backed by a file (RssAnon). Beside it stand the parts: a bare interpreter, one with NumPy, one
+with the runtime, the weights, one gradient. Disk is the device's folder after the round, and each package's files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.metadata
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+EDGEWISE = [sys.executable, "-m", "edgewise"]
+STEPS, BATCH = 20, 16
+GOALS = {"peak_mb": 125.0, "idle_mb": 45.0, "suggestion_ms": 20.0}
+PARTS = {
+    "python": "pass",
+    "python + numpy": "import numpy",
+    "python + numpy + runtime": "from edgewise_edge import runtime; runtime.find()",
+    "the agent's imports": "import edgewise_edge.agent, edgewise_edge.own, edgewise_wire.transport.mqtt",
+}
+SUGGEST = """
+import json, os, statistics, sys, time
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+from pathlib import Path
+from edgewise_edge.home import Home
+from edgewise_edge.predict import open_predictor
+began = time.perf_counter()
+predictor = open_predictor(Home(sys.argv[1]))
+predictor.suggest("see you")
+ready, taken = time.perf_counter() - began, []
+words = predictor.words
+for n in range(300):
+    text = " ".join(words[(7 * n + k) % 500] for k in range(n % 12))
+    began = time.perf_counter()
+    predictor.suggest(text)
+    taken.append(1000 * (time.perf_counter() - began))
+taken.sort()
+print(json.dumps({"median_ms": statistics.median(taken), "p95_ms": taken[285], "ready_s": ready}))
+"""
+
+
+def main() -> None:
+    """Measure and print."""
+    options = _options()
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(Path(folder), options)
+    print(json.dumps(found) if options.json else "\n".join(_lines(found)))
+
+
+def measure(folder: Path, options: Any) -> dict[str, Any]:
+    """Take one device through its life."""
+    model = options.model or _model(folder)
+    home, url = folder / "home", f"mqtt://127.0.0.1:{_free_port()}"
+    _examples(home)
+    with _running("broker", "--port", url.rsplit(":", 1)[1]):
+        began = time.monotonic()
+        device = ("device", "run", "--broker", url, "--device", "pi", "--home", home, "--wait", "--no-conditions")
+        with _running(*device) as agent:
+            _until(lambda: _state(home) == "checked-in")
+            start = time.monotonic() - began
+            time.sleep(2.0)
+            idle, before = _memory(agent.pid), _cpu(agent.pid)
+            time.sleep(options.idle_seconds)
+            cpu = (_cpu(agent.pid) - before) * 60 / options.idle_seconds
+            _round(url, model, folder)
+            busy = _memory(agent.pid)
+            time.sleep(65.0)  # the agent gives a model's memory back after a minute without work
+            after = _memory(agent.pid)
+    parameters = next(int(line) for line in re.findall(r"([\d,]+) parameters", _inspect(model).replace(",", "")))
+    return {
+        "parameters": parameters,
+        "weights_mb": 4e-6 * parameters,
+        "gradient_mb": 4e-6 * parameters,
+        "parts_mb": {name: _part(code) for name, code in PARTS.items()},
+        "peak_mb": busy["peak"],
+        "idle_mb": idle["resident"],
+        "idle_anonymous_mb": idle["anonymous"],
+        "idle_after_a_round_mb": after["resident"],
+        "start_to_checked_in_s": start,
+        "idle_cpu_s_a_minute": cpu,
+        "home_mb": sum(path.stat().st_size for path in home.rglob("*") if path.is_file()) / 1e6,
+        "suggestion": json.loads(_python(SUGGEST, str(home))),
+        "packages_mb": _packages(),
+        "goals": GOALS,
+    }
+
+
+def _model(folder: Path) -> Path:
+    words, path = folder / "words.txt", folder / "model.tflite"
+    words.write_text("\n".join(f"word{n}" for n in range(9_996)))
+    _edgewise("export", "next-word", "--out", path, "--vocabulary", words, "--low-memory", "--no-corrected")
+    return path
+
+
+def _examples(home: Path) -> None:
+    """Give the device 320 sentences to train on: 20 batches of 16."""
+    rows = (" ".join(f"word{(n * k) % 9_996}" for k in range(1, 20)) for n in range(1, STEPS * BATCH * 5 // 4 + 1))
+    subprocess.run([*EDGEWISE, "device", "add", "-", "--home", home], input="\n".join(rows), text=True, check=True,
+                   stdout=subprocess.DEVNULL)  # fmt: skip
+
+
+def _round(url: str, model: Path, folder: Path) -> None:
+    _edgewise("coordinate", "--model", model, "--broker", url, "--rounds", 1, "--cohort", 1, "--epochs", 1,
+              "--dir", folder / "run", "--json")  # fmt: skip
+
+
+def _edgewise(*arguments: object) -> str:
+    done = subprocess.run([*EDGEWISE, *map(str, arguments)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"edgewise {arguments[0]}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _inspect(model: Path) -> str:
+    return _edgewise("inspect", model)
+
+
+@contextlib.contextmanager
+def _running(*arguments: object) -> Iterator[subprocess.Popen[bytes]]:
+    command = [*EDGEWISE, *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def _until(holds: Callable[[], bool], seconds: float = 120.0) -> None:
+    until = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > until:
+            raise SystemExit("the device never checked in")
+        time.sleep(0.02)
+
+
+def _state(home: Path) -> str:
+    try:
+        return str(json.loads((home / "status.json").read_text())["state"])
+    except (OSError, ValueError):
+        return ""
+
+
+def _memory(pid: int | str) -> dict[str, float]:
+    """Return a process's memory in megabytes of 10^6 bytes."""
+    status = dict(row.split(":", 1) for row in Path(f"/proc/{pid}/status").read_text().splitlines())
+    names = {"resident": "VmRSS", "peak": "VmHWM", "anonymous": "RssAnon"}
+    return {key: 1024e-6 * int(status[name].split()[0]) for key, name in names.items()}
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _part(code: str) -> float:
+    tail = "\nprint(open('/proc/self/status').read())"
+    return 1024e-6 * int(re.findall(r"VmRSS:\s+(\d+)", _python(code + tail))[0])
+
+
+def _python(code: str, *arguments: str) -> str:
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def _packages() -> dict[str, float]:
+    """Return what each package of the device extra takes on disk; compiled Python files are counted where they are."""
+    sizes: dict[str, float] = {}
+    waiting = ["edgewise[device]"]
+    while waiting:
+        name, _, extra = re.match(r"([A-Za-z0-9._-]+)(\[(\w+)\])?", waiting.pop()).groups()  # type: ignore[union-attr]
+        if name.lower() in sizes:
+            continue
+        try:
+            found = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        files = [Path(str(found.locate_file(file))) for file in found.files or []]
+        sizes[name.lower()] = sum(file.stat().st_size for file in files if file.exists()) / 1e6
+        for needed in found.requires or []:
+            package, _, marker = needed.partition(";")
+            if "extra" not in marker or (extra and f"'{extra}'" in marker.replace('"', "'")):
+                waiting.append(package.strip())
+    return dict(sorted(sizes.items(), key=lambda item: -item[1]))
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def _lines(found: dict[str, Any]) -> Iterator[str]:
+    yield f"{found['parameters']:,} parameters, batch {BATCH}, {STEPS} steps"
+    yield f"peak while training     {found['peak_mb']:6.1f} MB   (goal {GOALS['peak_mb']:g})"
+    yield f"  of which weights      {found['weights_mb']:6.1f} MB, one gradient {found['gradient_mb']:.1f} MB"
+    for name, size in found["parts_mb"].items():
+        yield f"  {name:<25} {size:6.1f} MB"
+    yield f"idle, checked in        {found['idle_mb']:6.1f} MB   (goal {GOALS['idle_mb']:g}), "\
+          f"{found['idle_anonymous_mb']:.1f} MB of it anonymous"  # fmt: skip
+    yield f"idle, after a round     {found['idle_after_a_round_mb']:6.1f} MB"
+    yield f"start to checked-in     {found['start_to_checked_in_s']:6.2f} s"
+    yield f"processor while idle    {found['idle_cpu_s_a_minute']:6.2f} s a minute"
+    suggestion = found["suggestion"]
+    yield f"a suggestion            {suggestion['median_ms']:6.1f} ms  (goal {GOALS['suggestion_ms']:g}), "\
+          f"95 % under {suggestion['p95_ms']:.1f} ms, first after {suggestion['ready_s']:.2f} s"  # fmt: skip
+    yield f"the device's folder     {found['home_mb']:6.1f} MB"
+    yield f"installed packages      {sum(found['packages_mb'].values()):6.1f} MB"
+    for name, size in found["packages_mb"].items():
+        yield f"  {name:<25} {size:6.1f} MB"
+
+
+def _options() -> Any:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--model", type=Path, help="a next-word model; the 1.42 M one is exported if left out")
+    parser.add_argument("--idle-seconds", type=float, default=60.0)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
