@@ -197,3 +197,43 @@ def test_dropout_draws_are_uniform_and_differ_from_seed_to_seed_and_site_to_site
     assert abs(np.corrcoef(drawn.ravel(), other.ravel())[0, 1]) < 0.016
     next_seed = uniform(Player(tf.constant((seed + 1) % 2**31)), (100, 1000), 0).numpy()
     assert abs(np.corrcoef(drawn.ravel(), next_seed.ravel())[0, 1]) < 0.016
+
+
+def test_a_cross_entropys_gradient_over_many_classes_is_never_written_out():
+    """Tied embedding and output layer: products, a gather and one scatter, no one-hot rows."""
+    rng = np.random.default_rng(0)
+    classes, width, rows = 1500, 4, 6
+    table = tf.Variable(rng.normal(size=(classes, width)).astype(np.float32))
+    bias = tf.Variable(rng.normal(size=classes).astype(np.float32))
+    tokens, labels = (rng.integers(0, classes, rows).astype(np.int32) for _ in range(2))
+    tokens[1] = labels[2] = tokens[0]  # what repeats must add up
+    weights = rng.uniform(size=rows).astype(np.float32)
+
+    def losses(tokens, labels):
+        logits = tf.matmul(tf.tanh(tf.gather(table, tokens)), table, transpose_b=True) + bias
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+
+    specs = [tf.TensorSpec((rows,), tf.int32)] * 2
+    traced = trace(losses, specs)
+
+    def run(tokens, labels):
+        player = Player()
+        for variable in (table, bias):
+            player.bind(variable, variable.read_value())
+        values = [player.value_of(variable) for variable in (table, bias)]
+        player.watch(values)
+        output = traced.play(player, [tokens, labels])
+        return output, gradients(player, [(output, tf.constant(weights))], values)
+
+    function = tf.function(run, autograph=False)
+    operators = [op.type for op in function.get_concrete_function(*specs).graph.get_operations()]
+    assert "OneHot" not in operators
+    assert operators.count("ScatterNd") == 2  # the table's and the bias's
+    assert operators.count("Softmax") == 1
+    output, found = function(tokens, labels)
+    with tf.GradientTape() as tape:
+        expected = losses(tokens, labels)
+        total = tf.reduce_sum(expected * weights)
+    np.testing.assert_allclose(output, expected, rtol=1e-5)
+    for got, wanted in zip(found, tape.gradient(total, [table, bias]), strict=True):
+        np.testing.assert_allclose(got, tf.convert_to_tensor(wanted), atol=1e-6)

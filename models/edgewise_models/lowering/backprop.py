@@ -8,6 +8,7 @@ one product.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from edgewise_models.lowering import registry
@@ -27,6 +28,13 @@ class Cotangent(Protocol):
 
     def merge(self, others: Sequence[Any]) -> Value | None:
         """Return the sum of itself and `others` in one piece, or None if they do not go together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """Contributions that stay apart until all of them are known."""
+
+    parts: tuple[Any, ...]
 
 
 def dense(cotangent: Value) -> Value:
@@ -93,9 +101,10 @@ def _pull(call: Call, cotangents: list[Value]) -> list[tuple[Value, Value]]:
         raise call.refuse(f"its gradient cannot be written ({reason})", "freeze the layers before it") from error
     made = list(made) if isinstance(made, (list, tuple)) else [made]
     return [
-        (value, cotangent)
+        (value, part)
         for value, cotangent, need in zip(call.inputs, made, call.needs, strict=False)
-        if need and cotangent is not None
+        for part in (cotangent.parts if isinstance(cotangent, Several) else (cotangent,))
+        if need and part is not None
     ]
 
 

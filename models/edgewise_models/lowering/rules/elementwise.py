@@ -19,12 +19,6 @@ def _both(call: Call, dx: Callable[[], Value], dy: Callable[[], Value]) -> list[
     return [unbroadcast(make(), call.shape(i)) if call.needs[i] else None for i, make in enumerate(makers)]
 
 
-@backward("Add", "AddV2")
-def add_gradient(call: Call, d: Value) -> list[Value]:
-    """Pass the cotangent to both."""
-    return _both(call, lambda: d, lambda: d)
-
-
 @backward("Sub")
 def sub_gradient(call: Call, d: Value) -> list[Value]:
     """Pass it on, and negated."""

@@ -6,87 +6,22 @@ used (a recurrent weight) is one product over all of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from edgewise_models.lowering.backprop import structured
+from edgewise_models.lowering.backprop import dense, structured
 from edgewise_models.lowering.call import Call
-from edgewise_models.lowering.player import Player
 from edgewise_models.lowering.registry import backward, composed, forward
+from edgewise_models.lowering.rules._cotangents import (
+    Product,
+    RowSum,
+    SoftmaxGap,
+    batch_matmul,
+    transposed,
+)
 from edgewise_models.lowering.rules._sums import unbroadcast
-from edgewise_models.lowering.values import Value, is_known, shape_of
-from edgewise_models.tensorflow import tf
-
-
-def batch_matmul(a: Value, b: Value, adj_x: bool = False, adj_y: bool = False) -> Value:
-    """BATCH_MATMUL, whatever the ranks."""
-    return tf.raw_ops.BatchMatMulV2(x=a, y=b, adj_x=adj_x, adj_y=adj_y)
-
-
-def transposed(player: Player, matrix: Value) -> Value:
-    """Return the transpose of a rank-2 value, made once.
-
-    Through rank 3 and a reshape: the converter folds a plain TRANSPOSE before BATCH_MATMUL into FULLY_CONNECTED.
-    """
-    key = ("transposed", id(matrix))
-    if key not in player.cache:
-        rows, columns = shape_of(matrix)
-        if is_known(matrix):
-            made = np.ascontiguousarray(matrix.T)
-        elif rows == 1 or columns == 1:
-            made = tf.reshape(matrix, [columns, rows])
-        else:
-            turned = tf.transpose(tf.reshape(matrix, [1, rows, columns]), [2, 1, 0])
-            made = tf.reshape(turned, [columns, rows])
-        player.cache[key] = (matrix, made)  # the matrix too: its id must stay taken
-    return player.cache[key][1]
-
-
-def joined(player: Player, pieces: Sequence[Value]) -> Value:
-    """Return the pieces stacked along axis 0, made once for the same pieces."""
-    if len(pieces) == 1:
-        return pieces[0]
-    key = ("joined", tuple(id(piece) for piece in pieces))
-    if key not in player.cache:
-        player.cache[key] = (tuple(pieces), tf.concat(list(pieces), 0))
-    return player.cache[key][1]
-
-
-@dataclass(slots=True)
-class Product:
-    """The gradient Σ aᵢᵀ dᵢ of a weight, not multiplied out yet."""
-
-    player: Player
-    left: list[Value]
-    right: list[Value]
-
-    def dense(self) -> Value:
-        """One product of everything stacked."""
-        return batch_matmul(joined(self.player, self.left), joined(self.player, self.right), adj_x=True)
-
-    def merge(self, others: Sequence[Any]) -> Product:
-        """More rows for the same product."""
-        parts = [self, *others]
-        return Product(self.player, [x for p in parts for x in p.left], [x for p in parts for x in p.right])
-
-
-@dataclass(slots=True)
-class RowSum:
-    """The gradient Σ rows of dᵢ of a bias, not summed yet."""
-
-    player: Player
-    rows: list[Value]
-
-    def dense(self) -> Value:
-        """One sum over everything stacked."""
-        return tf.reduce_sum(joined(self.player, self.rows), 0)
-
-    def merge(self, others: Sequence[Any]) -> RowSum:
-        """More rows for the same sum."""
-        return RowSum(self.player, [row for part in [self, *others] for row in part.rows])
+from edgewise_models.lowering.values import Value, shape_of
 
 
 @forward("MatMul")
@@ -99,10 +34,15 @@ def matmul(call: Call) -> Value:
 
 
 @backward("MatMul")
-def matmul_gradient(call: Call, d: Value) -> list[Any]:
+@structured
+def matmul_gradient(call: Call, d: Any) -> list[Any]:
     """da = d·bᵀ and db = aᵀ·d, transposed as the inputs were."""
     a, b = call.inputs
     ta, tb = bool(call.attrs.get("transpose_a")), bool(call.attrs.get("transpose_b"))
+    if isinstance(d, SoftmaxGap) and not ta:
+        left = d.times_transposed(b, tb) if call.needs[0] else None
+        return [left, d.of_weight(a, tb) if call.needs[1] else None]
+    d = dense(d)
     da: Any = None
     db: Any = None
     if call.needs[0]:
@@ -168,21 +108,23 @@ def bias_add(call: Call) -> Value:
     return call.inputs[0] + call.inputs[1]
 
 
-@backward("BiasAdd")
+@backward("BiasAdd", "Add", "AddV2")
 @structured
-def bias_add_gradient(call: Call, d: Any) -> list[Any]:
-    """To the value as it is; to the bias summed over rows."""
-    return [d, bias_gradient(call, d) if call.needs[1] else None]
+def add_gradient(call: Call, d: Any) -> list[Any]:
+    """To each summand as it is, summed where that was broadcast; a bias's sum waits for all its uses."""
+    return [_addend(call, i, d) if call.needs[i] else None for i in range(2)]
 
 
-def bias_gradient(call: Call, d: Any) -> Any:
-    """Return the sum over all axes but the last, put off until all uses of the bias are known."""
-    if hasattr(d, "row_sum"):
+def _addend(call: Call, index: int, d: Any) -> Any:
+    shape, whole = call.shape(index), shape_of(call.y)
+    if shape == whole:
+        return d
+    if shape == whole[-1:] and isinstance(d, SoftmaxGap):
         return d.row_sum()
-    d = d if isinstance(d, tf.Tensor) else d.dense() if hasattr(d, "dense") else d
-    if len(shape_of(d)) == 2:
+    d = dense(d)
+    if shape == whole[-1:] and len(whole) == 2:
         return RowSum(call.player, [d])
-    return unbroadcast(d, call.shape(1))
+    return unbroadcast(d, shape)
 
 
 @composed("Einsum")

@@ -6,8 +6,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from edgewise_models.lowering.backprop import dense, structured
 from edgewise_models.lowering.call import Call
 from edgewise_models.lowering.registry import NEVER_FOLDED, backward, composed, forward
+from edgewise_models.lowering.rules._cotangents import Scattered, SoftmaxGap
 from edgewise_models.lowering.rules._sums import dilate, fit, unbroadcast
 from edgewise_models.lowering.values import TensorList, Value, is_known, shape_of
 from edgewise_models.tensorflow import tf
@@ -106,9 +108,11 @@ def _target_shape(call: Call) -> tuple[int, ...]:
 
 
 @backward("Reshape", "Squeeze", "ExpandDims")
-def reshape_gradient(call: Call, d: Value) -> list[Value]:
+@structured
+def reshape_gradient(call: Call, d: Any) -> list[Any]:
     """Reshape back."""
-    return [tf.reshape(d, call.shape())]
+    kept = d.reshaped(call.shape()) if isinstance(d, SoftmaxGap) else None
+    return [tf.reshape(dense(d), call.shape()) if kept is None else kept]
 
 
 @backward("Transpose")
@@ -364,12 +368,8 @@ def along_axis(value: Value, matrix: Value, axis: int) -> Value:
 
 
 @backward("GatherV2", "Gather", "ResourceGather")
-def gather_gradient(call: Call, d: Value) -> list[Value]:
-    """SCATTER_ND adds each row back to where it came from.
-
-    Not UNSORTED_SEGMENT_SUM, which autodiff writes: its output counts as dynamic, and the 2.14 runtime then drops
-    XNNPACK for the whole graph.
-    """
+def gather_gradient(call: Call, d: Value) -> list[Any]:
+    """SCATTER_ND adds each row back to where it came from."""
     shape = call.shape()
     axis = int(call.inputs[2]) % len(shape) if len(call.inputs) > 2 else 0
     batch = int(call.attrs.get("batch_dims", 0) or 0)
@@ -382,8 +382,10 @@ def gather_gradient(call: Call, d: Value) -> list[Value]:
         d = tf.transpose(d, [*range(axis, axis + count), *range(axis), *range(axis + count, rank)])
     rows = int(np.prod(shape_of(places)))
     rest = [*shape[:axis], *shape[axis + 1 :]]
-    summed = tf.scatter_nd(tf.reshape(places, [rows, 1]), tf.reshape(d, [rows, *rest]), [shape[axis], *rest])
-    return [tf.transpose(summed, [*range(1, axis + 1), 0, *range(axis + 1, len(shape))]) if axis else summed]
+    summed = Scattered([tf.reshape(places, [rows, 1])], [tf.reshape(d, [rows, *rest])], (shape[axis], *rest))
+    if not axis:
+        return [summed]
+    return [tf.transpose(summed.dense(), [*range(1, axis + 1), 0, *range(axis + 1, len(shape))])]
 
 
 def _batched_scatter(call: Call, d: Value, places: Value, axis: int, batch: int) -> Value:
