@@ -81,7 +81,7 @@ def measure(folder: Path, options: Any) -> dict[str, Any]:
             cpu = (_cpu(agent.pid) - before) * 60 / options.idle_seconds
             _round(url, model, folder)
             busy = _memory(agent.pid)
-            time.sleep(65.0)  # the agent gives a model's memory back after a minute without work
+            time.sleep(options.release_seconds)  # the agent gives a model's memory back after a minute without work
             after = _memory(agent.pid)
     parameters = next(int(line) for line in re.findall(r"([\d,]+) parameters", _inspect(model).replace(",", "")))
     return {
@@ -229,6 +229,7 @@ def _options() -> Any:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--model", type=Path, help="a next-word model; the 1.42 M one is exported if left out")
     parser.add_argument("--idle-seconds", type=float, default=60.0)
+    parser.add_argument("--release-seconds", type=float, default=65.0)
     return parser.parse_args()
 
 

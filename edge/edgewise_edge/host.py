@@ -147,7 +147,7 @@ class DeviceHost:
         if self._loaded is not None:
             self._loaded = None
             gc.collect()
-            _trim()
+            trim()
 
 
 def next_word_examples(manifest: Manifest, texts: Sequence[str], for_evaluation: bool) -> Examples:
@@ -174,7 +174,7 @@ def installed_runtime() -> str:
     return "none"
 
 
-def _trim() -> None:
+def trim() -> None:
     """Let glibc return what was freed: it keeps 30 MB of the interpreter's pages otherwise."""
     import ctypes
 

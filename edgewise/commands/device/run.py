@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import secrets
 import signal
@@ -75,7 +76,7 @@ def run(
     """
     from edgewise_edge import conditions
     from edgewise_edge.agent import Agent
-    from edgewise_edge.host import DeviceHost
+    from edgewise_edge.host import DeviceHost, trim
     from edgewise_edge.link import Identity
     from edgewise_edge.own import Own
     from edgewise_wire.transport.address import TlsFiles
@@ -100,6 +101,8 @@ def run(
         try:
             transport.start() if wait else transport.connect()
             with intake(folder, store, watch, person):
+                gc.collect()
+                trim()  # what reading the modules took and nobody needs again
                 agent.run(stop)
         finally:
             agent.close()
