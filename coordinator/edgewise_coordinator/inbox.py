@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from edgewise_coordinator import refusals
-from edgewise_coordinator.faults import FaultPoint
 from edgewise_coordinator.reports import check_measures
 from edgewise_coordinator.state import Report
 from edgewise_wire.errors import InputError, ProtocolError
@@ -164,9 +163,8 @@ class Inbox:
         except InputError as error:
             server.refuse(current, device, body.attempt, str(error))
             return
-        server.store.add_report(round_id, Report(device, body.attempt, body.examples, measures=measures))
-        server.fault(FaultPoint.AFTER_REPORT_ROW)
-        server.accept(current, device, body.attempt)
+        report = Report(device, body.attempt, body.examples, measures=measures)
+        server.safekeeping.evaluation(current, round_id, report)
 
     def _current(self, device: str, round_id: int, attempt: int) -> ActiveRound | None:
         """Return the running round that this is about, if the device is at work for it."""

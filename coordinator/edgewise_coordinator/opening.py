@@ -78,8 +78,8 @@ def _desk(server: Coordinator, round_id: int, spool: Path) -> UploadDesk:
         server.settings.uploads,
         server.clock,
         lambda device, body: server.link.send(device, body, server.round_of(device, round_id)),
-        server.update_arrived,
-        server.update_refused,
+        server.safekeeping.update,
+        server.safekeeping.refuse,
         server.fault,
     )
 

@@ -1,7 +1,7 @@
 """The coordinator: carries messages between devices and the round's machine, and keeps everything that must last.
 
-One thread, one loop: `step` takes what came in, lets the machine decide, and does what it decided. The order inside
-`_update_arrived` is the promise that nothing acknowledged is lost: spool, sync, record, fold, only then acknowledge.
+One thread, one loop: `step` takes what came in, makes reports safe (`safekeeping`), lets the machine decide, and does
+what it decided.
 """
 
 from __future__ import annotations
@@ -39,20 +39,21 @@ from edgewise_coordinator.recipe import Recipe
 from edgewise_coordinator.refusals import kind_of
 from edgewise_coordinator.reports import pool_measures
 from edgewise_coordinator.resuming import resume
+from edgewise_coordinator.safekeeping import Safekeeping
 from edgewise_coordinator.selection.base import Selection
 from edgewise_coordinator.selection.uniform import uniform
 from edgewise_coordinator.settings import Settings
 from edgewise_coordinator.spooled import Check, Spooled
-from edgewise_coordinator.state import Report, StateStore, VersionRow
+from edgewise_coordinator.state import StateStore, VersionRow
 from edgewise_coordinator.summary import RoundSummary
 from edgewise_coordinator.update_transforms import UpdateTransform, chain, staleness_discount, unchanged
 from edgewise_coordinator.uploads import UploadDesk
 from edgewise_coordinator.versions import Versions
 from edgewise_wire.artifact import Artifact
 from edgewise_wire.clock import Clock, SystemClock
-from edgewise_wire.errors import InputError, ProtocolError, TransportError, UnavailableError
+from edgewise_wire.errors import InputError, TransportError, UnavailableError
 from edgewise_wire.files import locked, make_folder
-from edgewise_wire.messages import Abort, Assignment, ComeBackLater, Kind, ReportAck, UploadRequest
+from edgewise_wire.messages import Abort, Assignment, ComeBackLater, Kind, ReportAck
 from edgewise_wire.transforms import get
 from edgewise_wire.transport.base import Event, Transport
 from edgewise_wire.weights import Flat, flatten, parameters, unflatten
@@ -144,6 +145,7 @@ class Coordinator:
         self.offers = Offers(self.publisher, artifact, self.store)
         self.controls = Controls(self.recipe.algorithm.client, self.store, feedback=codec.stateful)
         self.inbox = Inbox(self)
+        self.safekeeping = Safekeeping(self)
         self.selection = selection
         self._next_round_at = self.clock.now()
         self._abandoned_in_a_row = 0
@@ -203,6 +205,7 @@ class Coordinator:
             return
         for each in self.open_rounds:
             each.desk.tick()
+        self.safekeeping.settle()
         if current.machine.phase is Phase.SELECTION:
             self.fault(FaultPoint.BEFORE_SELECTION)
         if not self._decided:
@@ -429,31 +432,6 @@ class Coordinator:
             current.desk.close()
 
     # Reports -------------------------------------------------------------------------------------------------------
-
-    def update_arrived(self, device: str, request: UploadRequest, file: Path) -> None:
-        """An update has come in whole and is synced; check it, record it, fold it in, and only then say so."""
-        current = next((each for each in self.open_rounds if each.live(device, request.attempt)), None)
-        if current is None:
-            return
-        try:
-            update = self.weigh(current, device, file, request.examples, current.total.check)
-        except (InputError, ProtocolError) as error:
-            file.unlink(missing_ok=True)
-            self.refuse(current, device, request.attempt, str(error))
-            return
-        report = Report(device, request.attempt, request.examples, request.loss, request.update.size, file.name)
-        counted_in = current.round_id if current.buffered else None
-        if self.store.add_report(current.round_of(device), report, counted_in):
-            self.fault(FaultPoint.AFTER_REPORT_ROW)
-            self.fold(current, update)
-        self.fault(FaultPoint.AFTER_FOLD)
-        self.accept(current, device, request.attempt)
-
-    def update_refused(self, device: str, request: UploadRequest, reason: str) -> None:
-        """An update has come in whole and is not the one that its device announced."""
-        current = next((each for each in self.open_rounds if each.live(device, request.attempt)), None)
-        if current is not None:
-            self.refuse(current, device, request.attempt, reason)
 
     def weigh(self, current: ActiveRound, device: str, file: Path, examples: int, check: Check | None) -> Spooled:
         """Return an update as a term of the round's sum. Raises InputError or ProtocolError if it cannot be one."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -260,15 +260,22 @@ class StateStore:
 
         `round_id` is the round of its assignment, `counted_in` the buffer that it goes into.
         """
-        r = report
+        return self.add_reports([(round_id, report, counted_in)])[0]
+
+    def add_reports(self, reports: Sequence[tuple[int, Report, int | None]]) -> list[bool]:
+        """Record reports as `add_report` does, all in one transaction: a disk takes as long for one as for many."""
         with self._transaction() as db:
-            cursor = db.execute(
-                "INSERT OR IGNORE INTO reports VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (round_id, r.device, r.attempt, r.examples, r.loss, r.bytes, r.file, json.dumps(r.measures)),
-            )
-            if counted_in is not None and cursor.rowcount == 1:
-                db.execute("INSERT INTO buffered VALUES (?, ?, ?)", (round_id, r.device, counted_in))
-            return cursor.rowcount == 1
+            return [self._add_report(db, *report) for report in reports]
+
+    @staticmethod
+    def _add_report(db: sqlite3.Connection, round_id: int, r: Report, counted_in: int | None) -> bool:
+        cursor = db.execute(
+            "INSERT OR IGNORE INTO reports VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (round_id, r.device, r.attempt, r.examples, r.loss, r.bytes, r.file, json.dumps(r.measures)),
+        )
+        if counted_in is not None and cursor.rowcount == 1:
+            db.execute("INSERT INTO buffered VALUES (?, ?, ?)", (round_id, r.device, counted_in))
+        return cursor.rowcount == 1
 
     def reports(self, round_id: int) -> list[Report]:
         """Return the reports that count in a round, sorted by device."""

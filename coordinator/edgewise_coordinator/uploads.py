@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from edgewise_coordinator.faults import FaultHook, FaultPoint, no_fault
 from edgewise_coordinator.settings import UploadSettings
-from edgewise_wire.blobs import BlobAssembler, check_ref, chunk_count
+from edgewise_wire.blobs import BlobAssembler, check_ref, chunk_count, finish_together
 from edgewise_wire.clock import Clock
-from edgewise_wire.errors import InputError, ProtocolError, UnavailableError
-from edgewise_wire.messages import Body, ChunkAck, ReportAck, UploadChunk, UploadGrant, UploadRequest
+from edgewise_wire.errors import EdgewiseError, InputError, ProtocolError, UnavailableError
+from edgewise_wire.messages import Body, ChunkAck, UploadChunk, UploadGrant, UploadRequest
 
 Send: TypeAlias = Callable[[str, Body], None]
 """`send(device, body)`: say something to a device."""
@@ -40,7 +41,7 @@ class Upload:
 
 
 class UploadDesk:
-    """Grants slots, takes chunks and hands finished files over; one desk serves one round.
+    """Grants slots, takes chunks and, when told to `settle`, hands finished files over; one desk serves one round.
 
     `done(device, request, file)` is called once for each update that has arrived whole with the right hash, synced to
     disk; it decides whether the update counts and answers the device. `refuse(device, request, reason)` is called for
@@ -67,6 +68,8 @@ class UploadDesk:
         self._uploads: dict[str, Upload] = {}
         self._slots: dict[str, Upload] = {}
         self._queue: dict[str, Upload] = {}
+        self._whole: dict[str, Upload] = {}
+        self._pool: ThreadPoolExecutor | None = None
         self.bytes_received = 0
 
     @property
@@ -108,8 +111,7 @@ class UploadDesk:
         fresh = upload.assembler.add(chunk.index, chunk.data)
         self._fault(FaultPoint.AFTER_SPOOL_WRITE)
         if upload.assembler.complete:
-            self._finish(upload, upload.assembler)
-            self.tick()
+            self._whole[device] = upload
             return
         upload.repeated += not fresh
         if upload.repeated > REPEATS * (chunk_count(upload.request.update) + self._settings.window):
@@ -123,7 +125,8 @@ class UploadDesk:
         """Take slots back from devices that fell silent, and give free ones to those who wait."""
         now = self._clock.now()
         for upload in list(self._slots.values()):
-            if now - upload.heard > self._settings.slot_timeout and upload.assembler is not None:
+            silent = now - upload.heard > self._settings.slot_timeout and upload.device not in self._whole
+            if silent and upload.assembler is not None:
                 upload.assembler.close()
                 upload.assembler = None  # its chunks stay on disk; it queues again with its next request
                 del self._slots[upload.device]
@@ -132,9 +135,26 @@ class UploadDesk:
             upload.assembler = BlobAssembler(upload.request.update, upload.path)
             self._slots[upload.device] = upload
             if upload.assembler.complete:
-                self._finish_found(upload, upload.assembler)
+                self._whole[upload.device] = upload
             else:
                 self._grant(upload)
+
+    def settle(self) -> None:
+        """Sync every update that has come in whole since the last time, all together, and hand it over.
+
+        Raises:
+            UnavailableError: if the disk refuses one; it has been dropped, and its device will send it anew.
+        """
+        whole, self._whole = list(self._whole.values()), {}
+        for upload in whole:
+            del self._uploads[upload.device], self._slots[upload.device]
+            self._fault(FaultPoint.BEFORE_SPOOL_SYNC)
+        problems = self._sync([upload.assembler for upload in whole if upload.assembler is not None])
+        for upload, problem in zip(whole, problems, strict=True):
+            self._hand_over(upload, problem)
+        unsafe = next((problem for problem in problems if isinstance(problem, UnavailableError)), None)
+        if unsafe is not None:
+            raise unsafe
 
     def deadline(self) -> float:
         """Return when the next slot may have to be taken back (infinity if none is in use)."""
@@ -145,6 +165,7 @@ class UploadDesk:
         upload = self._uploads.pop(device, None)
         self._slots.pop(device, None)
         self._queue.pop(device, None)
+        self._whole.pop(device, None)
         if upload is not None and upload.assembler is not None:
             upload.assembler.discard()
 
@@ -153,6 +174,9 @@ class UploadDesk:
         for device in list(self._uploads):
             with contextlib.suppress(UnavailableError):  # what a full or broken disk keeps of them does no harm
                 self.forget(device)
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
 
     def _check(self, request: UploadRequest, expected_bytes: int) -> None:
         if request.update.size != expected_bytes:
@@ -171,24 +195,19 @@ class UploadDesk:
         self._send(upload.device, UploadGrant(upload.request.attempt, self._settings.window, upload.assembler.have()))
         self._fault(FaultPoint.AFTER_GRANT)
 
-    def _finish_found(self, upload: Upload, assembler: BlobAssembler) -> None:
-        """Finish what lay whole on the disk; if it is not what was announced, that is nobody else's failure."""
-        try:
-            self._finish(upload, assembler)
-        except ProtocolError as error:
-            self._send(upload.device, ReportAck(upload.request.attempt, accepted=False, reason=str(error)))
+    def _sync(self, assemblers: Sequence[BlobAssembler]) -> list[EdgewiseError | None]:
+        if not assemblers:
+            return []
+        self._pool = self._pool or ThreadPoolExecutor(self._settings.slots, thread_name_prefix="spool")
+        return finish_together(assemblers, self._pool)
 
-    def _finish(self, upload: Upload, assembler: BlobAssembler) -> None:
-        del self._uploads[upload.device], self._slots[upload.device]
-        self._fault(FaultPoint.BEFORE_SPOOL_SYNC)
-        try:
-            file = assembler.finish()
-        except ProtocolError as error:
-            self._refuse(upload.device, upload.request, str(error))
-            return
-        except UnavailableError:
-            # After a failed sync the kernel may call pages clean that never reached the disk: the device sends it anew.
-            assembler.discard()
-            raise
-        self._fault(FaultPoint.AFTER_SPOOL_SYNC)
-        self._done(upload.device, upload.request, file)
+    def _hand_over(self, upload: Upload, problem: EdgewiseError | None) -> None:
+        if problem is None:
+            self._fault(FaultPoint.AFTER_SPOOL_SYNC)
+            self._done(upload.device, upload.request, upload.path)
+        elif isinstance(problem, UnavailableError):
+            # After a failed sync the kernel may call pages clean that never reached the disk: nothing of it is kept.
+            if upload.assembler is not None:
+                upload.assembler.discard()
+        else:
+            self._refuse(upload.device, upload.request, str(problem))

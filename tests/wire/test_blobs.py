@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -17,6 +18,7 @@ from edgewise_wire.blobs import (
     chunk,
     chunk_count,
     chunk_length,
+    finish_together,
     is_zeros,
     make_ref,
 )
@@ -342,3 +344,18 @@ def test_zeros_written_over_by_a_torn_write_are_mended(tmp_path) -> None:
         assert assembler.missing() == (Range(1, 1),)
         assembler.add(1, b"0123456789")
         assert assembler.finish().read_bytes() == bytes(10) + b"0123456789"
+
+
+def test_blobs_finished_together_fail_alone(tmp_path) -> None:
+    good, lying = make_ref(b"abcd", chunk_bytes=3), make_ref(b"efgh", chunk_bytes=3)
+    lying = replace(lying, hash=bytes(32))
+    assemblers = [BlobAssembler(good, tmp_path / "good"), BlobAssembler(lying, tmp_path / "lying")]
+    for assembler, data in zip(assemblers, (b"abcd", b"efgh"), strict=True):
+        assembler.add(0, data[:3])
+        assembler.add(1, data[3:])
+    with ThreadPoolExecutor() as pool:
+        problems = finish_together(assemblers, pool)
+    assert problems[0] is None
+    assert isinstance(problems[1], ProtocolError)
+    assert (tmp_path / "good").read_bytes() == b"abcd"
+    assert not (tmp_path / "lying").exists()
