@@ -43,6 +43,7 @@ class Availability:
         self._budget = budget
         self._rng = rng
         self._counts = Counts(0, 0)
+        self._obstacle = ""  # the last one that was told
         self._earliest = -math.inf
         self.due = -math.inf
 
@@ -76,9 +77,11 @@ class Availability:
             return
         why = self.obstacle()
         if why is not None:
-            known = self._status.state is DeviceState.IDLE
-            self.sleep(self.recheck_seconds(), "" if known else f"not eligible: {why}")
+            kind = why.partition(":")[0]  # a reading that changes is no news; another condition is
+            self.sleep(self.recheck_seconds(), f"not eligible: {why}" if kind != self._obstacle else "")
+            self._obstacle = kind
             return
+        self._obstacle = ""
         self.due = self._clock.now() + self.recheck_seconds()
         if self._status.state is DeviceState.IDLE:
             self._status.enter(DeviceState.ELIGIBLE)

@@ -452,6 +452,27 @@ def test_a_lost_condition_stops_training_within_one_batch_and_is_said(world):
     assert len(world.bodies(CheckIn)) == 1
 
 
+def test_a_device_that_cannot_begin_says_why_once_for_each_reason(world, caplog):
+    class Moody:
+        why = "load: 4.76 a core"
+
+        def obstacle(self):
+            return self.why
+
+    caplog.set_level("INFO")
+    condition = Moody()
+    world.conditions = [condition]
+    world.start()
+    world.wait(1.0)
+    condition.why = "load: 4.91 a core"
+    world.wait(75.0)
+    told = [m for m in caplog.messages if "not eligible" in m]
+    assert told == ["idle: not eligible: load: 4.76 a core"]
+    condition.why = "power: on battery"
+    world.wait(75.0)
+    assert [m for m in caplog.messages if "not eligible" in m][1:] == ["idle: not eligible: power: on battery"]
+
+
 def test_a_pause_is_such_a_condition_also_while_nothing_is_computed(world):
     world.start()
     world.say(world.assignment())
