@@ -40,7 +40,7 @@ def rehearsal_of(plan: Plan, optimizer: Any, samples: Sequence[Batch] = (), *, s
         steps = [reference.step(batch, number) for number, batch in enumerate(batches)]
         after = _values(variables)
         sums = tuple(reference.sums(batch) for batch in batches)
-        inputs = random_infer_inputs(plan, seed)
+        inputs = random_inputs(plan.infer_specs, plan.source.integers, seed)
         outputs = {name: value.numpy() for name, value in plan.predict(**inputs).items()}
     for name, array in after.items():
         if not np.isfinite(array).all():
@@ -123,10 +123,10 @@ def random_batches(plan: Plan, count: int, seed: int) -> list[Batch]:
     return batches
 
 
-def random_infer_inputs(plan: Plan, seed: int) -> dict[str, Array]:
-    """Return random inputs of `infer`."""
+def random_inputs(specs: Sequence[Any], integers: int, seed: int) -> dict[str, Array]:
+    """Return random inputs of these specs; whole numbers stay below `integers`."""
     rng = np.random.default_rng([seed, 8])
-    return {spec.name: _random(rng, spec, plan.source.integers) for spec in plan.infer_specs}
+    return {spec.name: _random(rng, spec, integers) for spec in specs}
 
 
 def random_labels(rng: np.random.Generator, plan: Plan) -> Array:

@@ -140,8 +140,10 @@ class SoftmaxGap:
 
     def row_sum(self) -> Value:
         """Pᵀw less the weights scattered to their labels: the gradient of a bias."""
-        summed = tf.reshape(batch_matmul(self.weights, self.softmax, adj_x=True), [self._classes])
-        return summed - tf.scatter_nd(self._places, tf.reshape(self.weights, [-1]), [self._classes])
+        summed = batch_matmul(self.weights, self.softmax, adj_x=True)
+        scattered = tf.scatter_nd(self._places, tf.reshape(self.weights, [-1]), [self._classes])
+        # [1, V] until the end: from reshapes around a product the converter makes one of rank 1, which it then refuses
+        return tf.reshape(summed - tf.reshape(scattered, [1, self._classes]), [self._classes])
 
     def times_transposed(self, matrix: Value, is_transposed: bool) -> Value:
         """Return gap·matrixᵀ for a matrix [D, V], or gap·matrix for one [V, D]: (P·E − E[labels])·w."""
