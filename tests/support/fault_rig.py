@@ -155,7 +155,8 @@ class Rig:
     def kill(self, point: FaultPoint, count: int = 1, seconds: float = 0.0) -> Outcome:
         """Run the rounds with one kill of the coordinator, at the point's `count`-th passing."""
         said = ", said" if seconds else ""
-        return self.run(f"{point.value} ({count}{said})", fault=f"{point.value}:{count}:{seconds}")
+        control = ", SCAFFOLD" if self.algorithm == "scaffold" else ""
+        return self.run(f"SIGKILL {point.value} ({count}{said}{control})", fault=f"{point.value}:{count}:{seconds}")
 
     def run(self, name: str = "undisturbed", *, fault: str = "", disturb: Disturb | None = None) -> Outcome:
         """Run the rounds; with `fault`, the coordinator is killed there and started again."""
