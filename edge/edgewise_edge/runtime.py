@@ -100,10 +100,35 @@ class Session:
         try:
             runner = self._runners.get(signature)
             if runner is None:
-                runner = self._runners[signature] = self._interpreter.get_signature_runner(signature)
+                runner = self._runners[signature] = _spare_scalars(self._interpreter.get_signature_runner(signature))
             return runner(**inputs)
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"signature {signature!r} failed in {self.runtime}: {_first_line(error)}") from error
+
+
+class _SparedScalars:
+    """LiteRT's wrapper of an interpreter, never asked to give a scalar the shape that it has.
+
+    Before each call the signature runner resizes every input to its own shape. For a scalar that is an empty list, and
+    on aarch64 `ResizeInputTensor` of LiteRT 2.0.3, 2.1.6 and 2.3.0 then clears minus four bytes: a segmentation fault
+    in every training step. x86-64 does not show it, nor does tflite-runtime 2.14. A scalar's shape cannot change.
+    """
+
+    def __init__(self, wrapper: Any) -> None:
+        self._wrapper = wrapper
+
+    def ResizeInputTensor(self, index: int, shape: NDArray[Any], strict: bool, subgraph: int) -> None:  # noqa: N802
+        if len(shape):
+            self._wrapper.ResizeInputTensor(index, shape, strict, subgraph)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wrapper, name)
+
+
+def _spare_scalars(runner: Runner) -> Runner:
+    if hasattr(runner, "_interpreter_wrapper"):
+        runner._interpreter_wrapper = _SparedScalars(runner._interpreter_wrapper)
+    return runner
 
 
 def _interpreter(model: str | bytes, threads: int, runtime: Runtime) -> Any:
