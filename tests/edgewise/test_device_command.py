@@ -46,6 +46,13 @@ def device(tmp_path, capsys, monkeypatch):
     return run
 
 
+def ignore_the_machine(device):
+    """Set the rules so that they hold whatever the machine that runs the tests is doing."""
+    rules = {"max_load": 0, "on_battery": True, "min_battery": 0, "max_temperature": 0, "when_throttled": True}
+    rules |= {"min_free_memory": 0, "min_free_disk": 0, "metered_megabytes": 1e6}
+    Home(device.home).policy.write_text(json.dumps(rules))
+
+
 def test_adding_listing_and_forgetting(device):
     assert device("add", "see you at seven", "running late") == (0, "Added 2 examples; 2 in all.\n", "")
     status, out, _ = device("list", "--json")
@@ -114,6 +121,7 @@ def test_importing_one_persons_messages(device, tmp_path):
 
 
 def test_status_says_what_there_is_and_what_stands_in_the_way(device):
+    ignore_the_machine(device)
     status, out, _ = device("status")
     assert status == 0
     assert "Agent:     never run" in out
@@ -124,6 +132,7 @@ def test_status_says_what_there_is_and_what_stands_in_the_way(device):
 
 
 def test_pausing_stops_collecting_and_training_until_resume(device):
+    ignore_the_machine(device)
     device("add", "see you")
     assert device("pause")[0] == 0
     assert json.loads(device("status", "--json")[1])["obstacle"] == "paused by its owner"
@@ -267,6 +276,7 @@ def test_a_person_may_be_named_as_in_the_file(name: str, tmp_path: Path) -> None
 
 
 def test_status_explains_each_condition_and_what_the_day_took(device):
+    ignore_the_machine(device)
     device("add", "see you")
     device("policy", "set", "min_free_disk", "999999999")
     report = json.loads(device("status", "--json")[1])
@@ -300,6 +310,7 @@ def test_the_owner_sets_rules_in_words(device):
 
 
 def test_a_clock_behind_the_last_date_seen_is_said_and_holds_what_needs_the_date(device):
+    ignore_the_machine(device)
     Home(device.home).clock.write_text('{"seen": 4000000000.0}')
     device("add", "see you")
     device("policy", "set", "hours", "0-24")
