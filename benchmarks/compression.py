@@ -277,11 +277,12 @@ def draw(report: dict[str, Any], trained: list[dict[str, Any]], path: Path) -> N
     from matplotlib import pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5.5))
-    for c in report["codecs"]:
-        (dot,) = left.plot(c["bytes_up"] / 1e3, 100 * c["top1"], "o", label=c["codec"])
+    colours = plt.get_cmap("tab20").colors
+    for c, colour in zip(report["codecs"], colours, strict=False):
+        left.plot(c["bytes_up"] / 1e3, 100 * c["top1"], "o", label=c["codec"], color=colour)
         mine = [t["curve"] for t in trained if t["codec"] == c["codec"]]
         recall = 100 * np.mean([[p["top1"] for p in curve] for curve in mine], axis=0)
-        right.plot([p["round"] for p in mine[0]], recall, label=c["codec"], color=dot.get_color())
+        right.plot([p["round"] for p in mine[0]], recall, label=c["codec"], color=colour)
     plain = next((c for c in report["codecs"] if c["codec"] == "float32"), None)
     if plain:
         band = 100 * plain["top1"] * (1 - WITHIN), 100 * plain["top1"] * (1 + WITHIN)
