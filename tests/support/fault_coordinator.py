@@ -1,6 +1,6 @@
 """A coordinator process for the fault tests: the real server over MQTT, a plain model.
 
-`python fault_coordinator.py URL FLEET DIRECTORY ROUNDS GOAL KEEPALIVE ALGORITHM`;
+`python fault_coordinator.py URL FLEET DIRECTORY ROUNDS GOAL KEEPALIVE ALGORITHM CONNECTIONS`;
 EDGEWISE_FAULT names the point where it kills itself.
 Ends with one JSON line: the version reached, the hashes of its weights and of the algorithm's state.
 """
@@ -23,16 +23,21 @@ from edgewise_coordinator.faults import VARIABLE, hook_from
 from edgewise_coordinator.server import Coordinator
 from edgewise_coordinator.settings import RoundSettings, Settings, TrainingSettings
 from edgewise_wire.transport.mqtt import MqttTransport
+from edgewise_wire.transport.sharded import ShardedTransport
 
 ALGORITHMS: dict[str, Callable[[], Algorithm]] = {"fedadam": fedadam, "scaffold": lambda: scaffold(fleet_size=10)}
 """Both keep state beside the weights that a restart has to bring back: moments, and the server's control variate."""
 
 
-def main(url: str, fleet: str, directory: str, rounds: str, goal: str, keepalive: str, algorithm: str) -> None:
+def main(
+    url: str, fleet: str, directory: str, rounds: str, goal: str, keepalive: str, algorithm: str, connections: str
+) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     cohort = RoundSettings(goal=int(goal), over_selection=1.0, offline_grace=60.0, accept_timeout=60.0, retry_delay=0.2)
     settings = Settings(fleet, int(rounds), cohort, TrainingSettings(learning_rate=0.1), keep_updates=True)
-    transport = MqttTransport(url, f"{fleet}-coordinator", keepalive=int(keepalive)).connect()
+    names = [f"{fleet}-coordinator", *(f"{fleet}-coordinator-{n}" for n in range(1, int(connections)))]
+    links = [MqttTransport(url, name, keepalive=int(keepalive)).connect() for name in names]
+    transport = ShardedTransport(links)
     coordinator = Coordinator(
         PlainArtifact(),  # type: ignore[arg-type]
         transport,

@@ -145,7 +145,10 @@ Disturb: TypeAlias = "Callable[[list[RigDevice]], None]"
 class Rig:
     """A broker's url and a folder; `run` takes one fleet through its rounds. Runs may go on side by side."""
 
-    def __init__(self, url: str, folder: Path, *, keepalive: int = 30, algorithm: str = "fedadam") -> None:
+    def __init__(
+        self, url: str, folder: Path, *, keepalive: int = 30, algorithm: str = "fedadam", connections: int = 1
+    ) -> None:
+        self.connections = connections
         self.algorithm = algorithm
         self.url = url
         self.folder = folder
@@ -194,6 +197,7 @@ class Rig:
     def _coordinate(self, fleet: str, directory: Path, fault: str) -> subprocess.Popen[str]:
         arguments = [sys.executable, str(SCRIPT), self.url, fleet, str(directory)]
         arguments += [str(ROUNDS), str(len(DEVICES)), str(self.keepalive), self.algorithm]
+        arguments += [str(self.connections)]
         path = os.pathsep.join([str(SCRIPT.parent), *sys.path])
         with (self.folder / f"{fleet}.log").open("a") as log:
             return subprocess.Popen(

@@ -6,6 +6,7 @@ import pytest
 
 from edgewise_wire.errors import ConfigError
 from edgewise_wire.transport.address import BrokerAddress, TlsFiles, parse_address
+from edgewise_wire.transport.pacing import PublishRate
 
 
 @pytest.mark.parametrize(
@@ -16,6 +17,7 @@ from edgewise_wire.transport.address import BrokerAddress, TlsFiles, parse_addre
         ("mqtts://broker", BrokerAddress("broker", 8883, tls=True)),
         ("mqtt://[::1]:1883", BrokerAddress("::1", 1883)),
         ("mqtt://b?protocol=5", BrokerAddress("b", 1883, protocol="5")),
+        ("mqtt://b?publishes=100&bytes=524288", BrokerAddress("b", 1883, rate=PublishRate(100, 524288))),
         ("mqtt://u:p%40s@b", BrokerAddress("b", 1883, username="u", password="p@s")),
     ],
 )
@@ -36,6 +38,8 @@ def test_an_address_is_taken_apart(url: str, expected: BrokerAddress) -> None:
         "mqtt://b/topic",
         "mqtt://b?protocol=3.1",
         "mqtt://b?tls=no",
+        "mqtt://b?publishes=many",
+        "mqtt://b?bytes=0",
         "mqtt://[::1",
     ],
 )

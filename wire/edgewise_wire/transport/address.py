@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from edgewise_wire.errors import ConfigError
+from edgewise_wire.transport.pacing import PublishRate
 
 _DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}  # registered with IANA
+_OPTIONS = ("protocol", "publishes", "bytes")
 _PROTOCOLS = {"3.1.1": "3.1.1", "311": "3.1.1", "4": "3.1.1", "5": "5", "5.0": "5"}
 
 
@@ -23,6 +26,7 @@ class BrokerAddress:
     protocol: str = "3.1.1"
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    rate: PublishRate = field(default_factory=PublishRate)
 
     def __str__(self) -> str:
         """Return the address for messages to people, without user and password."""
@@ -31,7 +35,9 @@ class BrokerAddress:
 
 
 def parse_address(url: str) -> BrokerAddress:
-    """Take a broker's url apart: `mqtt[s]://[user[:password]@]host[:port][?protocol=3.1.1|5]`.
+    """Take a broker's url apart: `mqtt[s]://[user[:password]@]host[:port][?protocol=3.1.1|5&publishes=N&bytes=N]`.
+
+    `publishes` and `bytes` are what the broker allows one connection in a second (AWS IoT Core: 100 and 524288).
 
     Raises:
         ConfigError: if it is not of that form.
@@ -49,22 +55,34 @@ def parse_address(url: str) -> BrokerAddress:
         raise _unreadable(url, "no mqtt:// or mqtts:// with a host")
     if parts.path not in ("", "/") or parts.fragment or port == 0:
         raise _unreadable(url, "a path, a fragment or port 0 has no meaning here")
+    options = _options(url, parts.query)
     return BrokerAddress(
         host=parts.hostname,
         port=port or _DEFAULT_PORTS[parts.scheme],
         tls=parts.scheme == "mqtts",
-        protocol=_protocol(url, parts.query),
+        protocol=check_protocol(options.get("protocol", "3.1.1")),
         username=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
+        rate=PublishRate(_number(url, options, "publishes"), _number(url, options, "bytes")),
     )
 
 
-def _protocol(url: str, query: str) -> str:
+def _options(url: str, query: str) -> dict[str, str]:
     options = dict(parse_qsl(query, keep_blank_values=True))
-    wanted = options.pop("protocol", "3.1.1")
-    if options:
-        raise _unreadable(url, f"the option {next(iter(options))!r} is unknown, there is only 'protocol'")
-    return check_protocol(wanted)
+    for name in options:
+        if name not in _OPTIONS:
+            raise _unreadable(url, f"the option {name!r} is unknown, there are {', '.join(_OPTIONS)}")
+    return options
+
+
+def _number(url: str, options: dict[str, str], name: str) -> float:
+    try:
+        number = float(options.get(name, "inf"))
+    except ValueError:
+        number = math.nan
+    if not number > 0:
+        raise _unreadable(url, f"{name}={options[name]}: a number above 0 is expected")
+    return number
 
 
 def check_protocol(version: str) -> str:

@@ -45,7 +45,7 @@ class MqttTransport:
         key: PEM file with its key.
         protocol: `"3.1.1"` or `"5"`; replaces the url's.
         keepalive: seconds of silence after which we ask whether the broker is still there (MQTT 3.1.1 §3.1.2.10).
-        max_publish_rate: what the broker allows on one connection; the transport stays under it.
+        max_publish_rate: what the broker allows on one connection; the transport stays under it; replaces the url's.
         inbox_limit: messages that may wait for `poll` before reading stops.
         inbox_bytes: the same in bytes of payload.
         outbox_limit: messages that may wait for the broker.
@@ -111,7 +111,7 @@ class MqttTransport:
             filters=Filters(),
             inbox=Inbox(Limit(inbox_limit, inbox_bytes), on_room=bell.ring),
             outbox=Outbox(Limit(outbox_limit, outbox_bytes)),
-            pacer=Pacer(max_publish_rate or PublishRate(), clock),
+            pacer=Pacer(max_publish_rate or address.rate, clock),
             bell=bell,
             clock=clock,
         )
