@@ -152,6 +152,7 @@ class Rig:
         self.algorithm = algorithm
         self.url = url
         self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
         self.keepalive = keepalive
         self._numbers = itertools.count(1)
 
