@@ -77,6 +77,10 @@ LATER = {
         3, 1, GRAPH, WEIGHTS, 12, 2, 0.5, 500, 2**64 - 2, 90.0, 0.125, "eden-2", bytes(range(64)),
         "scaffold", WEIGHTS, 40, (Delta(HASH, WEIGHTS, "eden-4"), Delta(b"", GRAPH, "float16")),
     ),
+    "Assignment-full-4": Assignment(
+        3, 1, GRAPH, WEIGHTS, 12, 2, 0.5, 500, 2**64 - 2, 90.0, 0.125, "eden-2", bytes(range(64)),
+        "scaffold", WEIGHTS, 40, (Delta(HASH, WEIGHTS, "eden-4"),), "https://blobs.example:8443/blob",
+    ),
 }  # fmt: skip
 """Bodies that have got further fields: a new file each time, and those of before stay."""
 

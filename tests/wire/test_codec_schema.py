@@ -78,7 +78,7 @@ def test_the_bounds_that_the_schema_tells_are_those_of_the_fields():
     told = [int(number) for number in re.findall(r"\b\d{2,}\b", SCHEMA.split("namespace")[0])]
     hashes = 32 * messages.CHUNKS_MAX
     lengths = [32, hashes, 32, 64, messages.CHUNK_BYTES]
-    assert told == [messages.PAYLOAD_BYTES, *lengths, messages.CHUNKS_MAX, 64, messages.DELTAS_MAX, 512, 64]
+    assert told == [messages.PAYLOAD_BYTES, *lengths, messages.CHUNKS_MAX, 64, messages.DELTAS_MAX, 512, 256, 64]
 
 
 def read(layout, table):

@@ -50,5 +50,6 @@ F64: TypeAlias = Annotated[float, Scalar("d")]
 Hash: TypeAlias = Annotated[bytes, Octets(most=32, least=32)]
 """A SHA-256 digest; an absent one reads as `b''`."""
 Name: TypeAlias = Annotated[str, Utf8(most=64)]
+Url: TypeAlias = Annotated[str, Utf8(most=256)]
 Sentence: TypeAlias = Annotated[str, Utf8(most=512)]
 """Words for people: a reason, a version, an explanation."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated, TypeAlias
 
-from edgewise_wire.fields import F32, F64, U8, U16, U32, U64, Bool, Hash, Many, Name, Octets, Sentence
+from edgewise_wire.fields import F32, F64, U8, U16, U32, U64, Bool, Hash, Many, Name, Octets, Sentence, Url
 
 PAYLOAD_BYTES = 128 * 1024  # AWS IoT Core refuses an MQTT payload over 128 KiB
 HEADER_BYTES = 1024  # room for the envelope around a chunk: fleet, ids, offsets, alignment
@@ -190,7 +190,8 @@ class Assignment:
     control variate from the blob `control`, float32 like the weights, and the device's own as it was after its report
     in round `control_round`, 0 for none yet. Its update is Δw followed by Δc. `control_round` also says up to which of
     its reports what it left unsaid (error feedback) is settled. `deltas` lead to `weights`, one after the other: a
-    device that has the base of one may fetch that and those behind it in the place of `weights`.
+    device that has the base of one may fetch that and those behind it in the place of `weights`. `blobs_url` is where
+    the blobs are to be had over HTTP(S) too, each at `blobs_url/{hash in hexadecimal}`; empty for nowhere.
     """
 
     attempt: U32 = 0
@@ -210,6 +211,7 @@ class Assignment:
     control: BlobRef = BlobRef()
     control_round: U64 = 0
     deltas: Annotated[tuple[Delta, ...], Many(most=DELTAS_MAX)] = ()
+    blobs_url: Url = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1259,8 +1259,15 @@ class Assignment(object):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(36))
         return o == 0
 
+    # Assignment
+    def BlobsUrl(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(38))
+        if o != 0:
+            return self._tab.String(o + self._tab.Pos)
+        return None
+
 def AssignmentStart(builder):
-    builder.StartObject(17)
+    builder.StartObject(18)
 
 def AssignmentAddAttempt(builder, attempt):
     builder.PrependUint32Slot(0, attempt, 0)
@@ -1318,6 +1325,9 @@ def AssignmentAddDeltas(builder, deltas):
 
 def AssignmentStartDeltasVector(builder, numElems):
     return builder.StartVector(4, numElems, 4)
+
+def AssignmentAddBlobsUrl(builder, blobsUrl):
+    builder.PrependUOffsetTRelativeSlot(17, flatbuffers.number_types.UOffsetTFlags.py_type(blobsUrl), 0)
 
 def AssignmentEnd(builder):
     return builder.EndObject()

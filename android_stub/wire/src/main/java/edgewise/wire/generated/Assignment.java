@@ -63,6 +63,9 @@ public final class Assignment extends Table {
   public int deltasLength() { int o = __offset(36); return o != 0 ? __vector_len(o) : 0; }
   public edgewise.wire.generated.Delta.Vector deltasVector() { return deltasVector(new edgewise.wire.generated.Delta.Vector()); }
   public edgewise.wire.generated.Delta.Vector deltasVector(edgewise.wire.generated.Delta.Vector obj) { int o = __offset(36); return o != 0 ? obj.__assign(__vector(o), 4, bb) : null; }
+  public String blobsUrl() { int o = __offset(38); return o != 0 ? __string(o + bb_pos) : null; }
+  public ByteBuffer blobsUrlAsByteBuffer() { return __vector_as_bytebuffer(38, 1); }
+  public ByteBuffer blobsUrlInByteBuffer(ByteBuffer _bb) { return __vector_in_bytebuffer(_bb, 38, 1); }
 
   public static int createAssignment(FlatBufferBuilder builder,
       long attempt,
@@ -81,11 +84,13 @@ public final class Assignment extends Table {
       int correctionOffset,
       int controlOffset,
       long controlRound,
-      int deltasOffset) {
-    builder.startTable(17);
+      int deltasOffset,
+      int blobsUrlOffset) {
+    builder.startTable(18);
     Assignment.addControlRound(builder, controlRound);
     Assignment.addSeed(builder, seed);
     Assignment.addVersion(builder, version);
+    Assignment.addBlobsUrl(builder, blobsUrlOffset);
     Assignment.addDeltas(builder, deltasOffset);
     Assignment.addControl(builder, controlOffset);
     Assignment.addCorrection(builder, correctionOffset);
@@ -103,7 +108,7 @@ public final class Assignment extends Table {
     return Assignment.endAssignment(builder);
   }
 
-  public static void startAssignment(FlatBufferBuilder builder) { builder.startTable(17); }
+  public static void startAssignment(FlatBufferBuilder builder) { builder.startTable(18); }
   public static void addAttempt(FlatBufferBuilder builder, long attempt) { builder.addInt(0, (int) attempt, (int) 0L); }
   public static void addKind(FlatBufferBuilder builder, int kind) { builder.addByte(1, (byte) kind, (byte) 0); }
   public static void addGraph(FlatBufferBuilder builder, int graphOffset) { builder.addOffset(2, graphOffset, 0); }
@@ -126,6 +131,7 @@ public final class Assignment extends Table {
   public static void addDeltas(FlatBufferBuilder builder, int deltasOffset) { builder.addOffset(16, deltasOffset, 0); }
   public static int createDeltasVector(FlatBufferBuilder builder, int[] data) { builder.startVector(4, data.length, 4); for (int i = data.length - 1; i >= 0; i--) builder.addOffset(data[i]); return builder.endVector(); }
   public static void startDeltasVector(FlatBufferBuilder builder, int numElems) { builder.startVector(4, numElems, 4); }
+  public static void addBlobsUrl(FlatBufferBuilder builder, int blobsUrlOffset) { builder.addOffset(17, blobsUrlOffset, 0); }
   public static int endAssignment(FlatBufferBuilder builder) {
     int o = builder.endTable();
     return o;
