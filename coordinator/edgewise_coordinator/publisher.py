@@ -61,6 +61,11 @@ class BlobPublisher:
             self._enqueue(ref, index)
         self.pump()
 
+    def find(self, blob_hash: bytes) -> tuple[BlobRef, Content] | None:
+        """Return the blob on offer under a hash; may be called from any thread."""
+        blob = self._blobs.get(blob_hash)
+        return None if blob is None else (blob.ref, blob.data)
+
     def withdraw(self, blob_hash: bytes) -> None:
         """Take a blob off the broker: an empty retained message clears a topic (MQTT 3.1.1 §3.3.1.3)."""
         blob = self._blobs.pop(blob_hash, None)

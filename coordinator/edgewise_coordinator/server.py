@@ -139,6 +139,7 @@ class Coordinator:
         self.waiting: ActiveRound | None = None
         self.carried: list[Participant] = []
         self.desk: UploadDesk | None = None
+        self.blobs_url = ""  # where devices may fetch the blobs over HTTP, told with every assignment
         self.downlink = Downlink(directory, settings.downlink, self.parameters)
         self.version, self.weights, self.state = self._load_model()
         self.exact = self.downlink.exact(self.version, self.weights)
@@ -344,6 +345,7 @@ class Coordinator:
             learning_rate=training.learning_rate,
             max_examples=training.max_examples,
             seed=current.decoder.seed,
+            blobs_url=self.blobs_url,
         )
         if current.kind is Kind.TRAIN:
             template = replace(template, encoding=current.decoder.codec.name)

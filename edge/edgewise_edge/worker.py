@@ -253,7 +253,7 @@ class Worker:
     def _download(self, work: Work, weights: list[BlobRef] | None = None) -> Download:
         refs = [work.asked.graph, *(weights or weights_to_fetch(work.asked, self._blobs))]
         refs += [work.asked.control] if work.asked.correction else []
-        return Download(self._link, self._clock, self._blobs, work.round, refs)
+        return Download(self._link, self._clock, self._blobs, work.round, refs, work.asked.blobs_url)
 
     def _computing(self, work: Work) -> Compute:
         files = self._blobs.path(work.asked.graph.hash), self._blobs.path(work.asked.weights.hash)

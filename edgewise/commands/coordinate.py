@@ -16,6 +16,7 @@ from click.core import ParameterSource
 
 from edgewise.brokers.choose import BROKER_HELP, open_broker
 from edgewise.commands.secured import SecuredFleet
+from edgewise.links import connected, side_channel
 from edgewise.live import RoundsView, counted
 from edgewise.operating import Operations, log_round, log_to_stderr, operations, print_configuration, read_configuration
 from edgewise.recipes import Plan, plan, recipe_options
@@ -85,6 +86,13 @@ STOPPED = 130  # what shells give a command that Ctrl-C ended
 @click.option(
     "--password", envvar="EDGEWISE_PASSWORD", help="For the broker; better in the environment: EDGEWISE_PASSWORD."
 )
+@click.option(
+    "--http", help="HOST:PORT to serve weights over HTTP beside the broker, to devices that reach it; 127.0.0.1:0 here."
+)
+@click.option("--http-url", default="", help="What devices are told, if a proxy with TLS stands before --http.")
+@click.option(
+    "--connections", default=1, show_default=True, help="To the broker, for one that limits each (AWS IoT Core)."
+)
 @click.option("--keep-updates", is_flag=True, help="Keep the devices' updates after each round (for audits and tests).")
 @click.option("--json", "as_json", is_flag=True, help="End with one JSON line on standard output.")
 @click.option("--metrics", help="HOST:PORT for /metrics (Prometheus), /healthz and /status; keep it inside.")
@@ -136,12 +144,18 @@ def command(
     settings = _settings({**options, "fleet": secured.fleet or options["fleet"]}, chosen)
     artifact = Artifact.load(model)
     broker = secured.broker if secured.broker and _is_default("broker") else broker
-    with directory_lock(directory), open_broker(broker, directory / "broker") as url:
-        transport = MqttTransport(
-            url, f"edgewise-{settings.fleet}-coordinator", username=username, password=password,
-            ca=secured.tls.ca, cert=secured.tls.cert, key=secured.tls.key,
-        )  # fmt: skip
-        transport.connect()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(directory_lock(directory))
+        url = stack.enter_context(open_broker(broker, directory / "broker"))
+
+        def link(client_id: str) -> MqttTransport:
+            return MqttTransport(
+                url, client_id, username=username, password=password,
+                ca=secured.tls.ca, cert=secured.tls.cert, key=secured.tls.key,
+            )  # fmt: skip
+
+        name = f"edgewise-{settings.fleet}-coordinator"
+        transport = stack.enter_context(connected(link, name, options["connections"]))
         coordinator = Coordinator(
             artifact,
             transport,
@@ -152,15 +166,13 @@ def command(
             seal=secured.seal,
             fault=hook_from(os.environ.get(VARIABLE)),
         )
-        try:
-            with operations(coordinator, directory, secured.refusals, metrics) as shown:
-                rows = _run(coordinator, directory, shown, quiet=log_kind == "json")
-            trained = directory / "model.tflite"
-            write_durably(trained, coordinator.model_bytes())
-            _tell(coordinator, rows, trained, as_json)
-        finally:
-            coordinator.close()
-            transport.close()
+        stack.callback(coordinator.close)
+        stack.enter_context(side_channel(coordinator, options["http"], options["http_url"]))
+        with operations(coordinator, directory, secured.refusals, metrics) as shown:
+            rows = _run(coordinator, directory, shown, quiet=log_kind == "json")
+        trained = directory / "model.tflite"
+        write_durably(trained, coordinator.model_bytes())
+        _tell(coordinator, rows, trained, as_json)
 
 
 def _is_default(name: str) -> bool:

@@ -116,6 +116,24 @@ def chunk(data: Content, ref: BlobRef, index: int) -> bytes:
     return piece
 
 
+def read_range(data: Content, first: int, length: int) -> bytes:
+    """Return `length` bytes of a blob from `first` on, unchecked.
+
+    Raises:
+        DataError: if they are not there.
+
+    Example:
+        >>> read_range(b"abcdefgh", 2, 3)
+        b'cde'
+    """
+    with _opened(data) as source:
+        source.seek(first)
+        piece = source.read(length)
+    if len(piece) != length:
+        raise DataError(f"blob: {len(piece)} bytes from {first} on, expected {length}; provide the blob anew")
+    return piece
+
+
 def is_zeros(ref: BlobRef, index: int) -> bool:
     """Return whether chunk `index` is nothing but zeros, by its hash.
 
