@@ -85,7 +85,7 @@ class Trainer:
             InputError: if one is missing or has another shape or dtype; then none has changed.
         """
         check(weights, self.manifest.weights)
-        inputs = {spec.name: np.ascontiguousarray(weights[spec.name]) for spec in self.manifest.averaged}
+        inputs = {spec.name: np.asarray(weights[spec.name], order="C") for spec in self.manifest.averaged}
         self._session.call("set_weights", inputs)
 
     def train_step(self, batch: Batch, learning_rate: float, *, seed: int = 0) -> StepResult:

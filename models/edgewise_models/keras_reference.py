@@ -36,22 +36,23 @@ def rehearsal_of(plan: Plan, optimizer: Any, samples: Sequence[Batch] = (), *, s
     reference = _Reference(plan, optimizer)
     variables = {**plan.trainable, **plan.state}
     with _put_back(plan.source.trainable, plan.source.state):
-        before = _values(variables)
-        steps = [reference.step(batch, number) for number, batch in enumerate(batches)]
-        after = _values(variables)
+        states, steps = [_values(variables)], []
+        for number, batch in enumerate(batches):
+            steps.append(reference.step(batch, number))
+            states.append(_values(variables))
         sums = tuple(reference.sums(batch) for batch in batches)
         inputs = random_inputs(plan.infer_specs, plan.source.integers, seed)
         outputs = {name: value.numpy() for name, value in plan.predict(**inputs).items()}
-    for name, array in after.items():
+    for name, array in states[-1].items():
         if not np.isfinite(array).all():
             raise ModelError(
                 f"weight {name!r} is not finite after {len(batches)} steps of TensorFlow's own training on random data;"
                 " pass samples= of the real data"
             )
     adaptive = bool(plan.optimizer.slots)
-    sure = {name: _sure(name, [g for _, g in steps]) if adaptive else np.ones(a.shape) for name, a in before.items()}
+    sure = {name: _sure(name, [g for _, g in steps]) if adaptive else np.ones(a.shape) for name, a in states[0].items()}
     return Rehearsal(
-        tuple(batches), LEARNING_RATE, before, after, sure, tuple(loss for loss, _ in steps), sums, inputs, outputs
+        tuple(batches), LEARNING_RATE, tuple(states), sure, tuple(loss for loss, _ in steps), sums, inputs, outputs
     )
 
 
