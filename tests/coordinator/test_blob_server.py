@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import http.client
-import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 
 from edgewise_coordinator.blob_server import BlobServer, parse_range, parse_where
 from edgewise_wire.blobs import make_ref
 from edgewise_wire.errors import ConfigError, UnavailableError
 
-DATA = os.urandom(300_000)
+DATA = np.random.default_rng(0).bytes(300_000)
 REF = make_ref(DATA)
 
 
