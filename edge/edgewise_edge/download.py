@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 
 from edgewise_edge.http_blobs import HttpChunks
 from edgewise_edge.link import Heard, Link
-from edgewise_edge.local_training import Step
 from edgewise_edge.phases import Phase
+from edgewise_edge.progress import Step
 from edgewise_wire.blobs import BlobAssembler, BlobStore, chunk_count
 from edgewise_wire.clock import Clock
 from edgewise_wire.errors import ProtocolError, UnavailableError

@@ -10,12 +10,13 @@ import hashlib
 import math
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgewise_edge.correction import Correction
+from edgewise_edge.progress import Step
 from edgewise_wire.errors import RunError
 from edgewise_wire.manifest import Manifest
 from edgewise_wire.weights import Array, Flat, Weights, check, parameters, unflatten
@@ -79,14 +80,6 @@ class TrainerLike(Protocol):
 
     def reset_optimizer(self) -> None:
         """Forget what an optimizer remembers of earlier rounds."""
-
-
-class Step(NamedTuple):
-    """Said after every batch: `done` of `total`, and the mean loss so far in this epoch (0 while evaluating)."""
-
-    done: int
-    total: int
-    loss: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ import numpy as np
 from edgewise_edge.home import Home, read_json
 from edgewise_edge.local_training import Examples, TrainerLike, evaluate_locally, run_to_end, train_locally
 from edgewise_edge.model import Latest
-from edgewise_edge.phases import read_weights
+from edgewise_edge.weights_file import read_weights
 from edgewise_wire.errors import DataError, UnavailableError
 from edgewise_wire.files import write_durably
 from edgewise_wire.weights import WIRE_DTYPE, Flat

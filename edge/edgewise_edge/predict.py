@@ -11,8 +11,8 @@ from edgewise_edge.home import Home
 from edgewise_edge.local_training import TrainerLike
 from edgewise_edge.model import Latest, LatestModel
 from edgewise_edge.personal import Personal
-from edgewise_edge.phases import read_weights
 from edgewise_edge.tokenizer import START, WordTokenizer
+from edgewise_edge.weights_file import read_weights
 from edgewise_wire.blobs import BlobStore
 from edgewise_wire.errors import ConfigError, ModelError, UnavailableError
 from edgewise_wire.weights import Array, Flat, unflatten

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgewise_edge.home import write_json
 from edgewise_edge.link import Link, sentence
-from edgewise_edge.local_training import Step
+from edgewise_edge.progress import Step
 from edgewise_edge.session import Work
 from edgewise_wire.clock import Clock
 from edgewise_wire.messages import DeviceState, Progress

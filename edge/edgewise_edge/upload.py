@@ -7,8 +7,8 @@ from itertools import islice
 from pathlib import Path
 
 from edgewise_edge.link import Heard, Link
-from edgewise_edge.local_training import Step
 from edgewise_edge.phases import Phase
+from edgewise_edge.progress import Step
 from edgewise_wire.blobs import chunk, chunk_count
 from edgewise_wire.clock import Clock
 from edgewise_wire.errors import ProtocolError

@@ -7,29 +7,25 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edgewise_edge.admission import Admission
 from edgewise_edge.budget import Budget
-from edgewise_edge.control import Controls
-from edgewise_edge.correction import Correction
+from edgewise_edge.computing import InProcess, Job
 from edgewise_edge.deltas import assemble, weights_to_fetch
 from edgewise_edge.download import Download
-from edgewise_edge.encoding import encode_update, update_bytes
 from edgewise_edge.home import Home
 from edgewise_edge.host import Host
 from edgewise_edge.link import Heard, Link, sentence
-from edgewise_edge.local_training import LocalUpdate, TrainerLike
 from edgewise_edge.model import LatestModel
 from edgewise_edge.participation import Outcome, ParticipationLog
-from edgewise_edge.phases import Compute, Phase, SendReport, make_report, read_weights
+from edgewise_edge.phases import Compute, Phase, SendReport
 from edgewise_edge.policy import Policy
 from edgewise_edge.session import Report, SessionFolder, Work
 from edgewise_edge.status import Status
 from edgewise_edge.upload import Upload
-from edgewise_wire.blobs import BlobStore, check_ref
+from edgewise_wire.blobs import BlobStore
 from edgewise_wire.clock import Clock
-from edgewise_wire.errors import EdgewiseError, ProtocolError, UnavailableError
+from edgewise_wire.errors import EdgewiseError, UnavailableError
 from edgewise_wire.messages import (
-    CHUNK_BYTES,
-    CHUNKS_MAX,
     Accept,
     Assignment,
     BlobRef,
@@ -43,7 +39,6 @@ log = logging.getLogger(__name__)
 CONDITION_SECONDS = 5.0  # how often a working device that computes nothing looks at its conditions
 ACCOUNT_SECONDS = 30.0  # a killed process forgets at most so much of the time it computed
 BEGINNINGS_MAX = 3  # a graph that kills the process is not tried for ever
-BLOB_BYTES_MAX = CHUNKS_MAX * CHUNK_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +75,7 @@ class Worker:
         self._accounted = 0.0
         self._on_end = on_end
         self._blobs = BlobStore(home.blobs)
+        self._admission = Admission(host, self._blobs, policy, budget)
         self._session = SessionFolder(home.session, link.identity.fleet)
         self._phase = Phase()
         self._deadline = self._condition_at = math.inf
@@ -99,20 +95,9 @@ class Worker:
     def refusal(self, asked: Assignment) -> str | None:
         """Return why this device does not take an assignment, or `None`; nothing is allocated or written for it."""
         try:
-            check_ref(asked.graph, BLOB_BYTES_MAX)
-            check_ref(asked.weights, BLOB_BYTES_MAX)
-            if asked.correction:
-                check_ref(asked.control, BLOB_BYTES_MAX)
-            held = self._host.counts().of(asked.kind)
-        except ProtocolError as error:
-            return str(error)
+            return self._admission.refusal(asked)
         except EdgewiseError as error:
             return self._discreet(error)
-        traffic = 0 if self._blobs.has(asked.graph.hash) else asked.graph.size
-        traffic += sum(ref.size for ref in weights_to_fetch(asked, self._blobs)) + update_bytes(asked)
-        traffic += asked.control.size if asked.correction else 0
-        why = self._host.obstacle() or self._policy().refusal(asked, held=held, traffic=traffic)
-        return why or self._budget.refusal(asked, traffic)
 
     def accept(self, work: Work) -> None:
         """Take an assignment and begin.
@@ -256,19 +241,9 @@ class Worker:
         return Download(self._link, self._clock, self._blobs, work.round, refs, work.asked.blobs_url)
 
     def _computing(self, work: Work) -> Compute:
-        files = self._blobs.path(work.asked.graph.hash), self._blobs.path(work.asked.weights.hash)
         most = self._policy().examples_used(work.asked.max_examples, self._host.counts().of(work.asked.kind))
-        return Compute(
-            self._host, self._clock, work, self._link.identity.device, *files, most,
-            lambda trainer: self._correction(work.asked, trainer),
-        )  # fmt: skip
-
-    def _correction(self, asked: Assignment, trainer: TrainerLike) -> Correction | None:
-        if not asked.correction:
-            return Correction(mu=asked.mu) if asked.mu else None
-        server = read_weights(self._blobs.path(asked.control.hash), trainer, "control variates")
-        own = Controls(self._home, asked.graph.hash).load(asked.control_round, len(server))
-        return Correction(asked.mu, server, own)
+        job = Job(self._home, work, self._link.identity.device, most)
+        return Compute(self._clock, lambda: InProcess(self._host, job))
 
     def _sending(self, work: Work, report: Report) -> Phase:
         if isinstance(report, UploadRequest):
@@ -276,20 +251,11 @@ class Worker:
         return SendReport(self._link, self._clock, work, report)
 
     def _keep_result(self, work: Work, phase: Compute) -> Report:
-        """Put the result on disk, the update before the report that vouches for it."""
-        result = phase.take_result()
-        if isinstance(result, LocalUpdate):
-            self._session.save_update(encode_update(self._home, work, self._link.identity.device, result.update))
-            if result.control is not None:
-                controls = Controls(self._home, work.asked.graph.hash)
-                controls.save(work.round, result.control, work.asked.control_round)
-        report = make_report(work, result, phase.seconds, self._session.update)
-        self._session.save_report(work, report)
-        figures: dict[str, float] = {"examples": result.examples}
-        if isinstance(result, LocalUpdate):
-            figures |= {"steps": result.steps, "loss": result.loss, "norm": result.norm}
-        self._recorded(self._records.note, work.digest, figures)
-        return report
+        """Put the report on disk, whose update is there already."""
+        found = phase.take_result()
+        self._session.save_report(work, found.report)
+        self._recorded(self._records.note, work.digest, found.figures)
+        return found.report
 
     # Ends ----------------------------------------------------------------------------------------------------------
 

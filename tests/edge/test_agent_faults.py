@@ -122,10 +122,10 @@ def check(world, far):
 @pytest.fixture
 def chunked(world, monkeypatch):
     """The world with updates of many chunks: 1,640 bytes in chunks of 100."""
-    from edgewise_edge import phases
+    from edgewise_edge import computing
     from edgewise_wire.blobs import make_ref
 
-    monkeypatch.setattr(phases, "make_ref", lambda data: make_ref(data, 100))
+    monkeypatch.setattr(computing, "make_ref", lambda data: make_ref(data, 100))
     return world
 
 

@@ -1,0 +1,143 @@
+"""What an assignment asks a device to compute, from files to files: its blobs in, the update and a report out.
+
+Whoever drives it goes on batch by batch. What a phase after training needs (masks, say) belongs between `encode_update`
+and the report here if it is arithmetic on the update, and into a phase of its own if it talks to the coordinator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from edgewise_edge.control import Controls
+from edgewise_edge.correction import Correction
+from edgewise_edge.encoding import encode_update
+from edgewise_edge.home import Home
+from edgewise_edge.host import Host
+from edgewise_edge.local_training import (
+    LocalSums,
+    LocalUpdate,
+    TrainerLike,
+    device_generator,
+    evaluate_locally,
+    train_locally,
+)
+from edgewise_edge.progress import Step
+from edgewise_edge.session import Report, SessionFolder, Work
+from edgewise_edge.weights_file import read_weights
+from edgewise_wire.blobs import BlobStore, make_ref
+from edgewise_wire.errors import RunError
+from edgewise_wire.messages import EvaluationReport, Kind, Measure, UploadRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is computed: for which work, by which device, on at most how many examples (0 = all)."""
+
+    home: Home
+    work: Work
+    device: str
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What came of it: what to report, and the figures for the owner's log. An update's bytes are on disk already."""
+
+    report: Report
+    figures: Mapping[str, float]
+
+
+class Computation(Protocol):
+    """A job on its way."""
+
+    @property
+    def result(self) -> Computed | None:
+        """What came of it, once it is finished."""
+
+    def advance(self) -> Step:
+        """Go on by one batch at the most, and return how far it is.
+
+        Raises:
+            EdgewiseError, OSError, MemoryError: if it cannot go on.
+        """
+
+    def stop(self) -> None:
+        """Stop now; nothing of it counts."""
+
+
+class InProcess:
+    """A job computed in this process, one batch with every `advance`."""
+
+    def __init__(self, host: Host, job: Job) -> None:
+        self._running = compute(host, job)
+        self._step = Step(0, 0, 0.0)
+        self.result: Computed | None = None
+
+    def advance(self) -> Step:
+        """Compute one batch."""
+        try:
+            self._step = next(self._running)
+        except StopIteration as end:
+            self.result = end.value
+        return self._step
+
+    def stop(self) -> None:
+        """Let go of what was computed."""
+        self._running.close()
+
+
+def compute(host: Host, job: Job) -> Generator[Step, None, Computed]:
+    """Compute a job, a batch between any two yields.
+
+    Returns:
+        What came of it, by way of `StopIteration.value`; an update is on disk then, its report is not.
+
+    Raises:
+        ModelError, RunError, InputError, UnavailableError: if that cannot be done.
+    """
+    asked = job.work.asked
+    blobs = BlobStore(job.home.blobs)
+    trainer = host.trainer(blobs.path(asked.graph.hash), asked.graph.hash)
+    weights = read_weights(blobs.path(asked.weights.hash), trainer)
+    examples = host.examples(trainer.manifest, Kind(asked.kind))
+    if not len(examples):
+        raise RunError("none of this device's examples has anything that the model can learn from")
+    if asked.kind == Kind.EVALUATE:
+        sums = yield from evaluate_locally(trainer, weights, examples, max_examples=job.most)
+        return Computed(_evaluation(job.work, sums), {"examples": sums.examples})
+    update = yield from train_locally(
+        trainer, weights, examples,
+        epochs=asked.epochs, learning_rate=asked.learning_rate, max_examples=job.most,
+        rng=device_generator(asked.seed, job.work.round, job.device), correction=_correction(job, blobs, trainer),
+    )  # fmt: skip
+    figures = {"examples": update.examples, "steps": update.steps, "loss": update.loss, "norm": update.norm}
+    return Computed(_keep(job, update), figures)
+
+
+def _correction(job: Job, blobs: BlobStore, trainer: TrainerLike) -> Correction | None:
+    asked = job.work.asked
+    if not asked.correction:
+        return Correction(mu=asked.mu) if asked.mu else None
+    server = read_weights(blobs.path(asked.control.hash), trainer, "control variates")
+    own = Controls(job.home, asked.graph.hash).load(asked.control_round, len(server))
+    return Correction(asked.mu, server, own)
+
+
+def _keep(job: Job, result: LocalUpdate) -> UploadRequest:
+    """Put an update on disk; return the request that vouches for it, its seconds not filled in yet."""
+    asked = job.work.asked
+    session = SessionFolder(job.home.session, job.work.fleet)
+    session.save_update(encode_update(job.home, job.work, job.device, result.update))
+    if result.control is not None:
+        Controls(job.home, asked.graph.hash).save(job.work.round, result.control, asked.control_round)
+    encoding = asked.encoding or "float32"
+    return UploadRequest(
+        asked.attempt, make_ref(session.update), result.examples, result.loss, result.steps, 0.0, encoding
+    )
+
+
+def _evaluation(work: Work, result: LocalSums) -> EvaluationReport:
+    measures = tuple(Measure(name, value) for name, value in sorted(result.sums.items()))
+    return EvaluationReport(work.asked.attempt, result.examples, measures)
