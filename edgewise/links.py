@@ -49,7 +49,7 @@ def side_channel(coordinator: Coordinator, where: str | None, public: str = "") 
         yield
         return
     server = BlobServer(where, coordinator.publisher.find, public)
-    coordinator.blobs_url = server.url
+    coordinator.publisher.url = server.url
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""A round while it runs: its machine, its upload desk, its running sum, and what it has to say to a device."""
+"""A round while it runs: its machine, its upload desk, its way of collecting, and what it has to say to a device."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgewise_coordinator.aggregators.base import Aggregation
 from edgewise_coordinator.buffered import BufferMachine
-from edgewise_coordinator.decoding import Decoder
+from edgewise_coordinator.collecting.base import Collection
 from edgewise_coordinator.machine import Phase, RoundMachine, Status
 from edgewise_coordinator.offers import Offer
 from edgewise_coordinator.state import Report
@@ -19,7 +18,11 @@ from edgewise_wire.messages import Assignment, BlobRef, Kind
 
 @dataclass(slots=True)
 class ActiveRound:
-    """Everything that lives as long as one round."""
+    """Everything that lives as long as one round.
+
+    `started` is when this process took it up, by the monotonic clock; `begun` when it was first recorded, in seconds
+    since 1970. `closing` is set once it is recorded that the round has its reports.
+    """
 
     machine: RoundMachine
     version: int
@@ -27,11 +30,12 @@ class ActiveRound:
     offer: Offer
     desk: UploadDesk
     spool: Path
-    decoder: Decoder
-    total: Aggregation
+    collection: Collection
     started: float
+    begun: float
     bytes_up_before: int
     bytes_down_before: int
+    closing: bool = False
 
     @property
     def round_id(self) -> int:
@@ -89,7 +93,7 @@ class ActiveRound:
             kind=self.kind.name.lower(),
             phase=Phase.COMMITTED.value if self.machine.phase is not Phase.ABANDONED else Phase.ABANDONED.value,
             version=self.version,
-            started=self.started,
+            started=self.begun,
             seconds=seconds,
             selected=len(self.machine.participants),
             reported=len(reports),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
-
 from edgewise_coordinator import refusals
+from edgewise_coordinator.active_round import ActiveRound
+from edgewise_coordinator.answers import Answers
+from edgewise_coordinator.context import Context
 from edgewise_coordinator.reports import check_measures
+from edgewise_coordinator.safekeeping import Safekeeping
 from edgewise_coordinator.state import Report
 from edgewise_wire.errors import InputError, ProtocolError
 from edgewise_wire.messages import (
-    Abort,
     Accept,
     BlobRequest,
+    Body,
     CheckIn,
     Decline,
     Envelope,
@@ -19,38 +21,34 @@ from edgewise_wire.messages import (
     Kind,
     Presence,
     Progress,
-    ReportAck,
     UploadChunk,
     UploadRequest,
 )
 from edgewise_wire.transport.base import Connected, Disconnected, Event, Message
 
-if TYPE_CHECKING:
-    from edgewise_coordinator.active_round import ActiveRound
-    from edgewise_coordinator.server import Coordinator
-
 EVALUATION_SUMS = ("loss_sum", "weight_sum")
-T = TypeVar("T")
 
 
 class Inbox:
-    """Reads the coordinator's messages and applies them to its fleet and its round."""
+    """Reads the coordinator's messages and applies them to its fleet and its rounds."""
 
-    def __init__(self, server: Coordinator) -> None:
-        self._server = server
+    def __init__(self, context: Context, answers: Answers, safekeeping: Safekeeping) -> None:
+        self._context = context
+        self._answers = answers
+        self._safekeeping = safekeeping
 
     def take(self, event: Event) -> None:
         """Handle one event of the transport."""
         if isinstance(event, Connected | Disconnected):
-            self._server.link.up = isinstance(event, Connected)
+            self._context.link.up = isinstance(event, Connected)
         if isinstance(event, Message):
-            read = self._server.link.read(event)
+            read = self._context.link.read(event)
             if read is not None:
                 self._dispatch(*read, retained=event.retained)
 
     def _dispatch(self, device: str, envelope: Envelope, *, retained: bool) -> None:
         body = envelope.body
-        if self._server.pause.active and isinstance(body, UploadChunk | UploadRequest | EvaluationReport):
+        if self._context.pause.active and isinstance(body, UploadChunk | UploadRequest | EvaluationReport):
             return  # it could not be kept: the device says it again, for as long as it has no answer
         if isinstance(body, UploadChunk):
             self._chunk(device, envelope.round, body)
@@ -67,66 +65,68 @@ class Inbox:
         elif isinstance(body, EvaluationReport):
             self._evaluation(device, envelope.round, body)
         elif isinstance(body, BlobRequest):
-            self._server.publisher.again(body)
-        elif not isinstance(body, Progress):
-            self._server.link.refused[refusals.NOT_FOR_US] += 1
+            self._context.publisher.again(body)
+        elif not self._collected(device, envelope.round, body) and not isinstance(body, Progress):
+            self._context.link.refused[refusals.NOT_FOR_US] += 1
+
+    def _collected(self, device: str, round_id: int, body: Body) -> bool:
+        """Offer a message to the ways of collecting; return whether one of them knew it."""
+        return any(current.collection.hear(device, round_id, body) for current in self._context.rounds.all)
 
     def _presence(self, device: str, body: Presence, retained: bool) -> None:
-        server = self._server
-        server.fleet.presence(device, body.online, body.session)
-        for current in server.open_rounds:
+        context = self._context
+        context.fleet.presence(device, body.online, body.session)
+        for current in context.rounds.all:
             current.machine.presence(device, body.online)
-        if body.online and retained and server.pace.calls(server.fleet.online_count):
+        if body.online and retained and context.pace.calls(context.fleet.online_count):
             # It was online before we listened, so it has no reason to speak first.
-            server.call(device)
+            self._answers.call(device)
 
     def _check_in(self, device: str, body: CheckIn) -> None:
-        server = self._server
+        context = self._context
         if body.resume_round:
             self._still_working(device, body)
             return
-        for current in server.open_rounds:
+        for current in context.rounds.all:
             known = current.machine.participants.get(device)
             if known is None or not current.live(device, known.attempt):
                 continue
             # It is idle though it has work from us: the assignment was lost, or it restarted.
             current.machine.presence(device, True)
             if known.round_id == current.round_id:
-                server.send_assignment(current, device, known.attempt)
+                self._answers.assignment(current, device, known.attempt)
                 return
             current.machine.failed(device, known.attempt, "its assignment was lost")
             current.desk.forget(device)
-        server.fleet.check_in(device, body)
-        server.steer(device)
+        context.fleet.check_in(device, body)
+        self._answers.steer(device)
 
     def _still_working(self, device: str, body: CheckIn) -> None:
-        server, current = self._server, self._current(device, body.resume_round, body.resume_attempt)
-        server.fleet.presence(device, True, body.session)
+        round_id, attempt = body.resume_round, body.resume_attempt
+        current = self._context.rounds.find(device, attempt, round_id)
+        self._context.fleet.presence(device, True, body.session)
         if current is not None:
             current.machine.presence(device, True)
-            current.machine.accepted(device, body.resume_attempt)
-        elif not self._acknowledge_again(device, body.resume_round, body.resume_attempt):
-            away = server.pace.dropped(server.fleet.online_count)
-            server.fleet.release(device, away)
-            server.link.send(device, Abort(body.resume_attempt, "that round is over", away), body.resume_round)
+            current.machine.accepted(device, attempt)
+        elif not self._answers.accept_again(device, round_id, attempt):
+            self._answers.over(device, round_id, attempt, idle=True)
 
     def _accept(self, device: str, round_id: int, body: Accept) -> None:
-        current = self._current(device, round_id, body.attempt)
+        current = self._context.rounds.find(device, body.attempt, round_id)
         if current is not None:
             current.machine.accepted(device, body.attempt)
-        elif not self._server.store.has_report(round_id, device, body.attempt):
-            away = self._server.pace.dropped(self._server.fleet.online_count)
-            self._server.link.send(device, Abort(body.attempt, "that round is over", away), round_id)
+        elif not self._context.store.has_report(round_id, device, body.attempt):
+            self._answers.over(device, round_id, body.attempt, idle=False)
 
     def _decline(self, device: str, round_id: int, body: Decline) -> None:
         if not round_id:  # no round has this number: the device tells of an assignment that we did not sign
-            self._server.link.refused[refusals.FORGED] += 1
+            self._context.link.refused[refusals.FORGED] += 1
             return
-        current = self._current(device, round_id, body.attempt)
+        current = self._context.rounds.find(device, body.attempt, round_id)
         if current is not None:
             current.machine.failed(device, body.attempt, f"declined: {body.reason}")
             current.desk.forget(device)
-            self._server.fleet.release(device)
+            self._context.fleet.release(device)
 
     def _upload_request(self, device: str, round_id: int, body: UploadRequest) -> None:
         current = self._report_of(device, round_id, body.attempt)
@@ -134,55 +134,39 @@ class Inbox:
             return
         current.machine.accepted(device, body.attempt)
         try:
-            if current.kind is not Kind.TRAIN:
-                raise InputError("update: expected an evaluation, this round does not train")
-            current.decoder.check(body)
-            current.desk.request(device, body, current.decoder.bytes)
+            current.collection.check(body)
+            current.desk.request(device, body, current.collection.update_bytes)
         except (InputError, ProtocolError) as error:
-            self._server.refuse(current, device, body.attempt, str(error))
+            self._answers.refuse(current, device, body.attempt, str(error))
 
     def _chunk(self, device: str, round_id: int, body: UploadChunk) -> None:
-        current = self._current(device, round_id, body.attempt)
+        current = self._context.rounds.find(device, body.attempt, round_id)
         if current is None:
             return
         try:
             current.desk.chunk(device, body)
         except ProtocolError as error:
-            self._server.refuse(current, device, body.attempt, str(error))
+            self._answers.refuse(current, device, body.attempt, str(error))
 
     def _evaluation(self, device: str, round_id: int, body: EvaluationReport) -> None:
-        server = self._server
+        context = self._context
         current = self._report_of(device, round_id, body.attempt)
         if current is None:
             return
         try:
             if current.kind is not Kind.EVALUATE:
                 raise InputError("evaluation: expected an update, this round trains")
-            most = server.settings.uploads.max_examples
-            measures = check_measures(body, (*EVALUATION_SUMS, *server.artifact.manifest.metrics), most)
+            most = context.settings.uploads.max_examples
+            measures = check_measures(body, (*EVALUATION_SUMS, *context.artifact.manifest.metrics), most)
         except InputError as error:
-            server.refuse(current, device, body.attempt, str(error))
+            self._answers.refuse(current, device, body.attempt, str(error))
             return
         report = Report(device, body.attempt, body.examples, measures=measures)
-        server.safekeeping.evaluation(current, round_id, report)
-
-    def _current(self, device: str, round_id: int, attempt: int) -> ActiveRound | None:
-        """Return the running round that this is about, if the device is at work for it."""
-        open_rounds = self._server.open_rounds
-        return next((current for current in open_rounds if current.live(device, attempt, round_id)), None)
+        self._safekeeping.evaluation(current, round_id, report)
 
     def _report_of(self, device: str, round_id: int, attempt: int) -> ActiveRound | None:
-        """Like `_current`, but answers a report that is already safe, or comes too late."""
-        current = self._current(device, round_id, attempt)
-        if current is None and not self._acknowledge_again(device, round_id, attempt):
-            self._server.link.refused[refusals.TOO_LATE] += 1
-            away = self._server.pace.late(self._server.fleet.online_count)
-            self._server.fleet.send_away(device, away)
-            self._server.link.send(device, ReportAck(attempt, False, "that round is over", away), round_id)
+        """Return the round that a report counts in; answers one that is already safe, or comes too late."""
+        current = self._context.rounds.find(device, attempt, round_id)
+        if current is None and not self._answers.accept_again(device, round_id, attempt):
+            self._answers.too_late(device, round_id, attempt)
         return current
-
-    def _acknowledge_again(self, device: str, round_id: int, attempt: int) -> bool:
-        if not self._server.store.has_report(round_id, device, attempt):
-            return False
-        self._server.link.send(device, ReportAck(attempt, accepted=True), round_id)
-        return True

@@ -30,7 +30,8 @@ class Blob:
 class BlobPublisher:
     """Publishes blobs chunk by chunk as the broker takes them, and again when someone says they are missing.
 
-    `encode(body)` wraps a body into an envelope's bytes.
+    `encode(body)` wraps a body into an envelope's bytes. `url` is where devices may fetch the same blobs over HTTP,
+    told with every assignment; empty if nowhere.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class BlobPublisher:
         self._queued: set[tuple[bytes, int]] = set()
         self._published: dict[tuple[bytes, int], float] = {}
         self.bytes_published = 0
+        self.url = ""
 
     def offer(self, ref: BlobRef, data: Content) -> None:
         """Put a blob on offer; offering it again does nothing."""

@@ -97,10 +97,9 @@ class Recipe:
         norm = update.measure(check, max_norm)
         return Spooled(file, update.size, weight, self.transform(Arrival(norm, staleness)))
 
-    def step(self, weights: Flat, state: State, total: Aggregation, reports: Sequence[Report]) -> tuple[Flat, State]:
-        """Return the next weights and the algorithm's next state."""
-        aggregate = Aggregate(total.result(), len(reports), sum(report.examples for report in reports))
-        return self.algorithm.step(weights, state, aggregate)
+    def aggregate(self, total: Aggregation, reports: Sequence[Report]) -> Aggregate:
+        """Return what a round's reports come to."""
+        return Aggregate(total.result(), len(reports), sum(report.examples for report in reports))
 
     def state_of(self, weights: Flat, found: State) -> State:
         """Return the state to go on with: the one that was found, unless another algorithm left it."""

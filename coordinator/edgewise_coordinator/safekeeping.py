@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgewise_coordinator.active_round import ActiveRound
+from edgewise_coordinator.answers import Answers
+from edgewise_coordinator.context import Context
 from edgewise_coordinator.faults import FaultPoint
 from edgewise_coordinator.spooled import Spooled
 from edgewise_coordinator.state import Report
 from edgewise_wire.errors import InputError, ProtocolError
 from edgewise_wire.messages import UploadRequest
-
-if TYPE_CHECKING:
-    from edgewise_coordinator.server import Coordinator
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,29 +32,33 @@ class Arrived:
 class Safekeeping:
     """Takes reports in and, when told to `settle`, makes them safe and answers their devices."""
 
-    def __init__(self, server: Coordinator) -> None:
-        self._server = server
+    def __init__(self, context: Context, answers: Answers) -> None:
+        self._context = context
+        self._answers = answers
         self._arrived: list[Arrived] = []
 
     def update(self, device: str, request: UploadRequest, file: Path) -> None:
         """Take in an update that is whole and synced; a bad one is refused at once."""
-        server, current = self._server, self._round(device, request)
+        current = self._context.rounds.find(device, request.attempt)
         if current is None:
             return
+        attempt, round_id = request.attempt, current.round_of(device)
+        report = Report(
+            device, attempt, request.examples, request.loss, request.update.size, file.name, round_id=round_id
+        )
         try:
-            update = server.weigh(current, device, file, request.examples, current.total.check)
+            update = current.collection.weigh(file, report, current.machine.staleness(device), checked=False)
         except (InputError, ProtocolError) as error:
             file.unlink(missing_ok=True)
-            server.refuse(current, device, request.attempt, str(error))
+            self._answers.refuse(current, device, attempt, str(error))
             return
-        report = Report(device, request.attempt, request.examples, request.loss, request.update.size, file.name)
-        self._arrived.append(Arrived(current, current.round_of(device), report, update))
+        self._arrived.append(Arrived(current, round_id, report, update))
 
     def refuse(self, device: str, request: UploadRequest, reason: str) -> None:
         """Turn down an update that is whole and is not the one that its device announced."""
-        current = self._round(device, request)
+        current = self._context.rounds.find(device, request.attempt)
         if current is not None:
-            self._server.refuse(current, device, request.attempt, reason)
+            self._answers.refuse(current, device, request.attempt, reason)
 
     def evaluation(self, current: ActiveRound, round_id: int, report: Report) -> None:
         """Take in an evaluation that was checked."""
@@ -69,7 +71,7 @@ class Safekeeping:
             UnavailableError: if the disk refuses. What is not recorded is not acknowledged: its device says it again.
         """
         try:
-            for current in self._server.open_rounds:
+            for current in self._context.rounds.all:
                 current.desk.settle()
         finally:
             self._record()
@@ -79,16 +81,12 @@ class Safekeeping:
         if not arrived:
             return
         rows = [(a.round_id, a.report, a.current.round_id if a.current.buffered else None) for a in arrived]
-        for one, is_new in zip(arrived, self._server.store.add_reports(rows), strict=True):
+        for one, is_new in zip(arrived, self._context.store.add_reports(rows), strict=True):
             self._count(one, is_new)
 
     def _count(self, one: Arrived, is_new: bool) -> None:
-        server = self._server
-        server.fault(FaultPoint.AFTER_REPORT_ROW)
+        self._context.fault(FaultPoint.AFTER_REPORT_ROW)
         if is_new and one.update is not None:
-            server.fold(one.current, one.update)
-        server.fault(FaultPoint.AFTER_FOLD)
-        server.accept(one.current, one.report.device, one.report.attempt)
-
-    def _round(self, device: str, request: UploadRequest) -> ActiveRound | None:
-        return next((each for each in self._server.open_rounds if each.live(device, request.attempt)), None)
+            one.current.collection.add(one.update)
+        self._context.fault(FaultPoint.AFTER_FOLD)
+        self._answers.accept(one.current, one.report.device, one.report.attempt)

@@ -139,6 +139,10 @@ class StateStore:
         query = "SELECT count(*) FROM rounds WHERE kind = ? AND round_id <= ?"
         return int(self._db.execute(query, (int(Kind.TRAIN), round_id)).fetchone()[0])
 
+    def begun_at(self, round_id: int) -> float:
+        """Return when a round was begun, in seconds since 1970."""
+        return float(self._db.execute("SELECT started FROM rounds WHERE round_id = ?", (round_id,)).fetchone()[0])
+
     def configure_round(self, round_id: int, goal: int, participants: Iterable[Participant], number: int = 0) -> None:
         """Record who was selected, before anyone is told; called again when others are asked in their place.
 

@@ -16,6 +16,7 @@ from edgewise_wire.errors import UnavailableError
 class RoundSummary:
     """One round. Bytes are payloads as the coordinator saw them: a blob read by many devices counts once.
 
+    `started` is a date, in seconds since 1970; `seconds` is how long the process that ended it was at it.
     `metrics` are those of the version the round made (or measured), pooled over the devices' held-out examples.
     """
 

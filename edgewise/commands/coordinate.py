@@ -171,7 +171,7 @@ def command(
         with operations(coordinator, directory, secured.refusals, metrics) as shown:
             rows = _run(coordinator, directory, shown, quiet=log_kind == "json")
         trained = directory / "model.tflite"
-        write_durably(trained, coordinator.model_bytes())
+        write_durably(trained, coordinator.model.file())
         _tell(coordinator, rows, trained, as_json)
 
 
@@ -205,7 +205,7 @@ def _settings(o: dict[str, Any], chosen: Plan) -> Settings:
 
 
 def _run(coordinator: Coordinator, directory: Path, shown_to: Operations, *, quiet: bool) -> list[dict[str, Any]]:
-    history = History(directory / "rounds.jsonl", coordinator.store, coordinator.measures)
+    history = History(directory / "rounds.jsonl", coordinator.store, coordinator.model.is_measured)
     view = RoundsView(coordinator.artifact.manifest.metrics, total=coordinator.settings.rounds, quiet=quiet)
     with view, _stop_signals() as stop:
         for row in history.rows:

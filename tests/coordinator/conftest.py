@@ -11,7 +11,7 @@ import pytest
 from coordinator_scene import Scene
 from edgewise_coordinator.settings import RoundSettings, Settings, TrainingSettings
 
-COORDINATOR = ("algorithm", "aggregator", "transform", "selection", "pace", "buffer")
+COORDINATOR = ("algorithm", "aggregator", "transform", "selection", "collect", "pace", "buffer")
 """What of the fixture's arguments goes to the coordinator and not to the round's settings."""
 
 

@@ -97,7 +97,7 @@ def test_a_version_is_made_of_every_k_reports_and_devices_are_assigned_as_others
     assert s.coordinator.version == 4
     assert all(r.reported >= 2 for r in s.rounds)  # more where reports came at once
     for version, expected in enumerate(numpy_fedbuff(s)):
-        np.testing.assert_allclose(s.coordinator.versions.load(version)[0], expected, atol=1e-6)
+        np.testing.assert_allclose(s.coordinator.model.versions.load(version)[0], expected, atol=1e-6)
 
 
 def test_no_more_devices_are_at_work_than_the_limit(buffered: Make) -> None:
@@ -127,7 +127,7 @@ def test_a_straggler_counts_in_a_later_version_with_its_discount(buffered: Make)
     assert s.coordinator.version == 3
     assert accepted(s, "d6") == [True]
     w0 = flatten(s.artifact.weights(), SPECS)
-    before, after = (s.coordinator.versions.load(v)[0] for v in (2, 3))
+    before, after = (s.coordinator.model.versions.load(v)[0] for v in (2, 3))
     updates = [device_update(n)(w0, None).astype("f8") for n in ("d5", "d6")]
     mean = np.average(updates, axis=0, weights=[10, 11]) / np.sqrt(3)
     np.testing.assert_allclose(after - before, mean, atol=1e-6)
@@ -276,7 +276,7 @@ class TestRestart:
         s.run()
         assert s.coordinator.version == 4
         for version, expected in enumerate(numpy_fedbuff(s)):
-            np.testing.assert_allclose(s.coordinator.versions.load(version)[0], expected, atol=1e-6)
+            np.testing.assert_allclose(s.coordinator.model.versions.load(version)[0], expected, atol=1e-6)
         acknowledged = sum(sum(accepted(s, n)) for n in s.devices)
         evaluated = sum(r["reported"] for r in summaries(s, 1))
         assert acknowledged >= 8
@@ -324,7 +324,7 @@ class TestRestart:
         assert s.coordinator.round.machine.phase in (Phase.CONFIGURATION, Phase.REPORTING)
         let_go(s, other)
         assert accepted(s, other)[-1]
-        np.testing.assert_allclose(s.coordinator.versions.load(2)[0], numpy_fedbuff(s)[2], atol=1e-6)
+        np.testing.assert_allclose(s.coordinator.model.versions.load(2)[0], numpy_fedbuff(s)[2], atol=1e-6)
 
 
 def summaries(s: Scene, kind: int) -> list[dict[str, Any]]:

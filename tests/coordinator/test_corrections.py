@@ -55,7 +55,7 @@ class Variates:
 
 
 def control(s: Scene) -> np.ndarray:
-    return s.coordinator.state["control"]
+    return s.coordinator.model.state["control"]
 
 
 def test_mu_reaches_the_devices_and_evaluations_have_none(scene: Make) -> None:
@@ -64,7 +64,7 @@ def test_mu_reaches_the_devices_and_evaluations_have_none(scene: Make) -> None:
     s.run()
     told = [m for m in s.devices["d1"].heard if isinstance(m, Assignment)]
     assert [(a.kind, a.mu, a.correction) for a in told] == [(1, 0.0, ""), (0, 0.25, ""), (1, 0.0, "")]
-    assert set(s.coordinator.state) == {"m", "v"}
+    assert set(s.coordinator.model.state) == {"m", "v"}
 
 
 def test_fedprox_without_mu_is_fedavg_bit_for_bit(scene: Make, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -157,7 +157,7 @@ def test_another_algorithm_over_the_same_directory_starts_its_state_anew(scene: 
     s = scene(goal=2, rounds=1, algorithm=scaffold(2))
     Variates(s).join("d1", "d2")
     s.run()
-    assert s.coordinator.controls.add_to(Assignment(), "d1").control_round == 1
+    assert s.coordinator.model.controls.add_to(Assignment(), "d1").control_round == 1
     s.settings = replace(s.settings, rounds=2)
     for device in s.devices.values():
         device.train = device_update(device.name)
@@ -168,7 +168,7 @@ def test_another_algorithm_over_the_same_directory_starts_its_state_anew(scene: 
         s.run()
     assert s.coordinator.version == 2
     np.testing.assert_array_equal(control(s), 0)
-    assert s.coordinator.controls.add_to(Assignment(), "d1").control_round == 0
+    assert s.coordinator.model.controls.add_to(Assignment(), "d1").control_round == 0
 
 
 def test_an_update_of_the_wrong_length_is_refused(scene: Make) -> None:

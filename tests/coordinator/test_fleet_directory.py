@@ -118,6 +118,6 @@ def test_a_device_revoked_in_the_middle_of_a_round_is_out_of_it(fleet: FleetDire
     s.advance(LOOK_SECONDS)
     assert [(r.phase, r.reported, r.failed) for r in s.rounds] == [("committed", 1, {"revoked": 1})]
     assert s.coordinator.fleet.online() == ["d1"]
-    before, _ = s.coordinator.versions.load(0)
+    before, _ = s.coordinator.model.versions.load(0)
     update = np.frombuffer(s.devices["d1"].update, "<f4")
     np.testing.assert_allclose(s.coordinator.weights, before + update, atol=1e-7)

@@ -13,7 +13,7 @@ Make = Callable[..., Scene]
 
 
 def history(s: Scene) -> History:
-    return History(s.directory / "rounds.jsonl", s.coordinator.store, s.coordinator.measures)
+    return History(s.directory / "rounds.jsonl", s.coordinator.store, s.coordinator.model.is_measured)
 
 
 def lines(s: Scene) -> list[dict[str, Any]]:

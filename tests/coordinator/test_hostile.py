@@ -159,7 +159,7 @@ def test_a_hostile_update_is_refused_counted_and_the_round_goes_on(
 
 def assert_made_of(s: Scene, *names: str) -> None:
     """The new version is the average of these devices' updates and of nobody else's."""
-    before, _ = s.coordinator.versions.load(0)
+    before, _ = s.coordinator.model.versions.load(0)
     updates = [device_update(n)(before, None) for n in names]
     mean = np.average(np.stack(updates).astype("f8"), axis=0, weights=[s.devices[n].examples for n in names])
     np.testing.assert_allclose(s.coordinator.weights, before + mean, atol=1e-6)
@@ -177,7 +177,7 @@ def test_a_replayed_report_counts_once_and_for_its_own_device(scene: Make) -> No
             first.say(UploadChunk(1, index, bytes(chunk(first.update, make_ref(first.update), index))), round_id=1)
         s.settle()
     assert s.coordinator.round is not None
-    assert s.coordinator.round.total.terms == 2
+    assert s.coordinator.round.collection.terms == 2
     thief.send_chunks = True
     thief.request()
     s.run()
@@ -308,7 +308,7 @@ def test_a_request_for_every_chunk_many_times_over_is_answered_once(scene: Make)
     s = scene(goal=2, rounds=1)
     s.join("d1")
     s.settle()
-    ref = s.coordinator.offers.graph
+    ref = s.coordinator.model.offers.graph
     s.advance(10)
     before = s.coordinator.publisher.bytes_published
     greedy = BlobRequest(ref.hash, (Range(0, 2**32 - 1),) * 1900)

@@ -17,7 +17,7 @@ from coordinator_scene import SPECS, Scene, device_update
 from edgewise_coordinator.aggregators.trimmed_mean import trimmed_mean
 from edgewise_coordinator.algorithms.fedadam import fedadam
 from edgewise_coordinator.algorithms.scaffold import scaffold
-from edgewise_coordinator.faults import FaultPoint
+from edgewise_coordinator.faults import FaultPoint, no_fault
 from edgewise_coordinator.settings import BufferSettings, RoundSettings, Settings, TrainingSettings
 from edgewise_wire.messages import Assignment, ReportAck
 from edgewise_wire.weights import flatten, parameters
@@ -60,13 +60,14 @@ def variates(s: Scene) -> None:
 def run(folder: Path, options: dict, settings: Settings, hook: Hook | None, prepare: Callable[[Scene], None]) -> Scene:
     s = Scene(folder, settings, options=options)
     if hook is not None:
-        s.coordinator.fault = s.coordinator.publisher._fault = s.coordinator.versions._fault = hook
+        s.fault = hook
     s.join("d1", "d2", "d3")
     prepare(s)
     for _ in range(400):
         try:
             s.settle()
         except Killed:
+            s.fault = no_fault
             s.broker.cut("coordinator")
             s.start()
             continue
@@ -90,12 +91,12 @@ def test_a_death_at_any_point_ends_in_the_same_bits(tmp_path: Path, name: str, p
     options, prepare = CASES[name]
     if name not in calm:
         quiet = run(tmp_path / "calm", options, SETTINGS, None, prepare).coordinator
-        calm[name] = quiet.weights.tobytes(), {k: np.asarray(v).tobytes() for k, v in quiet.state.items()}
+        calm[name] = quiet.weights.tobytes(), {k: np.asarray(v).tobytes() for k, v in quiet.model.state.items()}
     hook = Hook(point, 2)
     s = run(tmp_path / "run", options, SETTINGS, hook, prepare)
     assert hook.fired
     assert s.coordinator.weights.tobytes() == calm[name][0]
-    assert {k: np.asarray(v).tobytes() for k, v in s.coordinator.state.items()} == calm[name][1]
+    assert {k: np.asarray(v).tobytes() for k, v in s.coordinator.model.state.items()} == calm[name][1]
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -121,7 +122,7 @@ def test_a_buffer_keeps_every_acknowledged_report_and_counts_it_once(
             total += r.examples / np.sqrt(1 + version.parent - base[r.round_id]) * update
             weight += r.examples
         w = w + total / weight
-        np.testing.assert_allclose(s.coordinator.versions.load(version.version)[0], w, atol=1e-6)
+        np.testing.assert_allclose(s.coordinator.model.versions.load(version.version)[0], w, atol=1e-6)
     for name, device in s.devices.items():
         for ack in (m for m in device.heard if isinstance(m, ReportAck) and m.accepted and m.attempt > 1):
             assert (ack.attempt, name) in seen

@@ -86,9 +86,9 @@ def test_an_ill_coordinator_says_why(scene: Make, change: dict, words: str) -> N
 
 def test_the_link_to_the_broker_is_watched(scene: Make) -> None:
     s = scene()
-    s.coordinator.inbox.take(Disconnected("gone"))
+    s.coordinator.take(Disconnected("gone"))
     assert not taken(s)["connected"]
-    s.coordinator.inbox.take(Connected())
+    s.coordinator.take(Connected())
     assert taken(s)["connected"]
 
 

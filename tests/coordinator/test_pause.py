@@ -190,7 +190,7 @@ def test_the_waits_between_attempts_grow(small_disk: Path) -> None:
 
 def test_the_history_catches_up_when_there_is_room(small_disk: Path) -> None:
     scene = Scene(small_disk / "run", SETTINGS)
-    history = History(small_disk / "rounds.jsonl", scene.coordinator.store, scene.coordinator.measures)
+    history = History(small_disk / "rounds.jsonl", scene.coordinator.store, scene.coordinator.model.is_measured)
     scene.coordinator.on_round = history.add
     ballast = scene.fault = Ballast(small_disk, (FaultPoint.BEFORE_PUBLISH, 3))
     scene.join(*DEVICES)
@@ -198,5 +198,5 @@ def test_the_history_catches_up_when_there_is_room(small_disk: Path) -> None:
     ballast.release()
     scene.run()
     history.flush()
-    fresh = History(small_disk / "rounds.jsonl", scene.coordinator.store, scene.coordinator.measures)
+    fresh = History(small_disk / "rounds.jsonl", scene.coordinator.store, scene.coordinator.model.is_measured)
     assert [row["round"] for row in fresh.rows] == [row["round"] for row in history.rows] == [0, 1, 2]

@@ -43,7 +43,7 @@ def test_the_graph_travels_without_its_zeros(scene: Make) -> None:
     s = scene(goal=1, rounds=1)
     s.join("d1")
     s.settle()
-    graph = s.coordinator.offers.graph
+    graph = s.coordinator.model.offers.graph
     assert graph.size > 4 * len(s.coordinator.weights)
     assert on_the_broker(s)[graph.hash.hex()] == {0}  # the name before the weights; the other three chunks are zeros
 
@@ -57,12 +57,12 @@ def test_a_coordinator_takes_off_what_a_killed_one_left(scene: Make) -> None:
     s.broker.cut("coordinator")  # as if killed between two rounds: nothing is taken off
     store = s.coordinator.store
     weights = np.zeros_like(s.coordinator.weights) + np.float32(0.5)
-    s.coordinator.versions.save(0, weights, {})
+    s.coordinator.model.versions.save(0, weights, {})
     store.close()
     s.start()
     s.settle()
     after = on_the_broker(s)
-    graph = s.coordinator.offers.graph.hash.hex()
+    graph = s.coordinator.model.offers.graph.hash.hex()
     assert set(before) & set(after) == {graph}
     assert set(after) == {graph, make_ref(weights.tobytes()).hash.hex()}
 

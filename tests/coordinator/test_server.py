@@ -55,7 +55,7 @@ def test_rounds_build_on_one_another_and_every_version_is_kept(scene: Make) -> N
     rows = s.coordinator.store.versions()
     assert [(r.version, r.parent) for r in rows] == [(0, None), (1, 0), (2, 1), (3, 2), (4, 3)]
     assert s.coordinator.complete
-    weights, _ = s.coordinator.versions.load(4)
+    weights, _ = s.coordinator.model.versions.load(4)
     np.testing.assert_array_equal(weights, s.coordinator.weights)
 
 
@@ -197,7 +197,7 @@ def test_a_report_sent_twice_is_acknowledged_twice_and_counted_once(scene: Make)
     s.settle()
     assert [r.accepted for r in reports(s, "d1")] == [True, True]
     assert s.coordinator.round is not None
-    assert s.coordinator.round.total.terms == 1
+    assert s.coordinator.round.collection.terms == 1
 
 
 def test_uploads_wait_for_a_slot(scene: Make) -> None:
@@ -311,7 +311,7 @@ class TestRestart:
         s.start()
         assert s.coordinator.round is not None
         assert s.coordinator.round.machine.phase is Phase.CONFIGURATION
-        assert s.coordinator.round.total.terms == 1
+        assert s.coordinator.round.collection.terms == 1
         assert s.devices["d1"].trained == 1
 
 

@@ -61,7 +61,7 @@ def test_the_stronger_mu_the_closer_the_model_stays(fleet: Make) -> None:
     moved = []
     for mu in (0.0, 0.1, 1.0):
         found = ran(fleet(f"mu-{mu}", rounds=1, algorithm=fedprox(mu)))
-        first, last = (found.coordinator.versions.load(v)[0] for v in (0, 1))
+        first, last = (found.coordinator.model.versions.load(v)[0] for v in (0, 1))
         moved.append(float(np.linalg.norm(last - first)))
     assert moved == sorted(moved, reverse=True)
     assert moved[2] < 0.8 * moved[0]
@@ -72,7 +72,7 @@ def test_scaffolds_first_round_is_fedavgs(fleet: Make) -> None:
     plain = ran(fleet("plain", rounds=1, same_size=True, algorithm=fedavg()))
     corrected = ran(fleet("scaffold", rounds=1, same_size=True, algorithm=scaffold(3)))
     np.testing.assert_allclose(corrected.coordinator.weights, plain.coordinator.weights, atol=2e-6)
-    assert np.abs(corrected.coordinator.state["control"]).max() > 1e-3
+    assert np.abs(corrected.coordinator.model.state["control"]).max() > 1e-3
 
 
 def gradient(trainer: Trainer, weights: np.ndarray, batch: Any, seed: int) -> np.ndarray:
@@ -87,7 +87,7 @@ def test_scaffold_is_its_paper_over_rounds_with_a_part_of_the_fleet(fleet: Make,
     """Algorithm 1 with option II, written out over plain gradients of the real model; no correction is asked of it."""
     found = ran(fleet("scaffold", devices=4, goal=2, rounds=4, algorithm=scaffold(4), selection=fair))
     coordinator, trainer = found.coordinator, Trainer(fixture_dir / "tiny.tflite")
-    x = coordinator.versions.load(0)[0].astype("f8")
+    x = coordinator.model.versions.load(0)[0].astype("f8")
     c, own = np.zeros_like(x), {device: np.zeros_like(x) for device in found.agents}
     for row in coordinator.store.versions()[1:]:
         cohort = [r.device for r in coordinator.store.reports(row.round_id)]
@@ -108,10 +108,10 @@ def test_scaffold_is_its_paper_over_rounds_with_a_part_of_the_fleet(fleet: Make,
             delta_c.append(fresh - own[device])
             own[device] = fresh
         x, c = x + np.mean(delta_y, 0), c + 2 / 4 * np.mean(delta_c, 0)
-        weights, state = coordinator.versions.load(row.version)
+        weights, state = coordinator.model.versions.load(row.version)
         np.testing.assert_allclose(weights, x, atol=1e-4)
         np.testing.assert_allclose(state["control"], c, atol=1e-4)
-    np.testing.assert_allclose(coordinator.state["control"], np.mean(list(own.values()), 0), atol=1e-4)
+    np.testing.assert_allclose(coordinator.model.state["control"], np.mean(list(own.values()), 0), atol=1e-4)
 
 
 @pytest.mark.parametrize(

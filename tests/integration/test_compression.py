@@ -37,8 +37,8 @@ def test_every_round_is_fedavg_over_what_the_devices_encoded(tmp_path: Path, fix
     coordinator, codec = found.coordinator, get(name)
     assert [r.phase for r in found.rounds] == ["committed"] * 3
     for summary in found.rounds:
-        before, _ = coordinator.versions.load(summary.version - 1)
-        after, _ = coordinator.versions.load(summary.version)
+        before, _ = coordinator.model.versions.load(summary.version - 1)
+        after, _ = coordinator.model.versions.load(summary.version)
         reports = coordinator.store.reports(summary.round_id)
         assert [r.bytes for r in reports] == [codec.size(len(before))] * 3
         mean, total = np.zeros(len(before)), sum(r.examples for r in reports)
@@ -100,11 +100,11 @@ def test_every_device_starts_from_the_version_s_bits(tmp_path: Path, fixture_dir
     seen = starts(found)
     found.run()
     coordinator = found.coordinator
-    versions = [coordinator.versions.load(v)[0] for v in range(4)]
+    versions = [coordinator.model.versions.load(v)[0] for v in range(4)]
     started_from = [v.tobytes() for v in versions[:3]]
     assert seen == dict.fromkeys(found.hosts, started_from)
     for version in range(1, 4):
-        exact = coordinator.downlink.exact(version, versions[version])
+        exact = coordinator.model.downlink.exact(version, versions[version])
         lost = np.linalg.norm(exact - versions[version])
         assert 0 < lost < 1.5 * np.linalg.norm(exact - versions[version - 1])
     np.testing.assert_array_equal(coordinator.weights, versions[3])
@@ -115,8 +115,10 @@ def test_what_a_version_lost_goes_with_the_next(tmp_path: Path, fixture_dir: Pat
     found.run()
     coordinator = found.coordinator
     for summary in found.rounds:
-        before = coordinator.downlink.exact(summary.version - 1, coordinator.versions.load(summary.version - 1)[0])
-        after = coordinator.downlink.exact(summary.version, coordinator.versions.load(summary.version)[0])
+        before = coordinator.model.downlink.exact(
+            summary.version - 1, coordinator.model.versions.load(summary.version - 1)[0]
+        )
+        after = coordinator.model.downlink.exact(summary.version, coordinator.model.versions.load(summary.version)[0])
         reports = coordinator.store.reports(summary.round_id)
         spool = coordinator.directory / "spool" / f"{summary.round_id:06}"
         updates = [np.frombuffer((spool / r.file).read_bytes(), "<f4") for r in reports]
@@ -138,9 +140,9 @@ def test_a_device_fetches_the_whole_once_and_differences_from_then_on(tmp_path: 
     found.run()
     coordinator = found.coordinator
     for version in range(3):
-        weights, _ = coordinator.versions.load(version)
+        weights, _ = coordinator.model.versions.load(version)
         whole = make_ref(to_bytes(weights)).hash
-        short = [step.delta.blob.hash for step in coordinator.downlink.steps(version, weights)[-1:]]
+        short = [step.delta.blob.hash for step in coordinator.model.downlink.steps(version, weights)[-1:]]
         assert fetched.count(whole) == (3 if version == 0 else 0)
         assert [fetched.count(blob_hash) for blob_hash in short] == ([] if version == 0 else [3])
     assert all(len(list(BlobStore(host_home / "blobs").folder.iterdir())) == 2 for host_home in tmp_path.glob("pi-*"))
@@ -163,8 +165,8 @@ def test_a_restart_goes_on_from_what_was_published(tmp_path: Path, fixture_dir: 
         found.clock.advance(0.1)
     assert restarts >= 3
     assert found.coordinator.weights.tobytes() == undisturbed.coordinator.weights.tobytes()
-    assert found.coordinator.exact.tobytes() == undisturbed.coordinator.exact.tobytes()
-    assert found.coordinator.exact.tobytes() != found.coordinator.weights.tobytes()
+    assert found.coordinator.model.exact.tobytes() == undisturbed.coordinator.model.exact.tobytes()
+    assert found.coordinator.model.exact.tobytes() != found.coordinator.weights.tobytes()
 
 
 def test_a_version_that_was_rolled_back_to_starts_clean(tmp_path: Path, fixture_dir: Path) -> None:
@@ -177,10 +179,14 @@ def test_a_version_that_was_rolled_back_to_starts_clean(tmp_path: Path, fixture_
     found.restart_coordinator()
     coordinator = found.coordinator
     assert coordinator.version == 4
-    assert coordinator.exact.tobytes() == coordinator.weights.tobytes() == coordinator.versions.load(1)[0].tobytes()
+    assert (
+        coordinator.model.exact.tobytes()
+        == coordinator.weights.tobytes()
+        == coordinator.model.versions.load(1)[0].tobytes()
+    )
     seen = starts(found)
     found.run()
-    started_from = [coordinator.versions.load(4)[0].tobytes()]
+    started_from = [coordinator.model.versions.load(4)[0].tobytes()]
     assert seen == dict.fromkeys(found.hosts, started_from)
 
 
@@ -198,5 +204,5 @@ def test_settings_may_change_between_rounds(tmp_path: Path, fixture_dir: Path) -
         found.coordinator.close()
         found.restart_coordinator()
         found.run()
-    versions = [found.coordinator.versions.load(v)[0].tobytes() for v in range(5)]
+    versions = [found.coordinator.model.versions.load(v)[0].tobytes() for v in range(5)]
     assert seen == dict.fromkeys(found.hosts, versions[:4])

@@ -59,8 +59,8 @@ def test_every_round_is_fedavg_over_the_devices_updates(finished: MemoryFleet) -
     trained = [r for r in finished.rounds if r.kind == "train"]
     assert [r.phase for r in trained] == ["committed"] * 3
     for summary in trained:
-        before, _ = coordinator.versions.load(summary.version - 1)
-        after, _ = coordinator.versions.load(summary.version)
+        before, _ = coordinator.model.versions.load(summary.version - 1)
+        after, _ = coordinator.model.versions.load(summary.version)
         reports = coordinator.store.reports(summary.round_id)
         spool = coordinator.directory / "spool" / f"{summary.round_id:06}"
         updates = [np.frombuffer((spool / r.file).read_bytes(), "<f4") for r in reports]
@@ -91,7 +91,7 @@ def test_the_model_learns_and_the_trained_file_carries_the_weights(finished: Mem
     assert len(measured) == 4
     assert measured[-1]["loss"] < measured[0]["loss"]
     path = tmp_path / "trained.tflite"
-    path.write_bytes(finished.coordinator.model_bytes())
+    path.write_bytes(finished.coordinator.model.file())
     trainer = Trainer(path)
     np.testing.assert_array_equal(
         flatten(trainer.get_weights(), trainer.manifest.weights), finished.coordinator.weights
@@ -100,9 +100,9 @@ def test_the_model_learns_and_the_trained_file_carries_the_weights(finished: Mem
 
 
 def test_the_graph_is_fetched_once_and_the_weights_each_round(finished: MemoryFleet) -> None:
-    assert finished.coordinator.offers.graph.hash == finished.coordinator.artifact.graph_hash
+    assert finished.coordinator.model.offers.graph.hash == finished.coordinator.artifact.graph_hash
     published = [e for e in spied(finished) if type(e.body).__name__ == "BlobChunk"]
-    graph = [e for e in published if e.body.hash == finished.coordinator.offers.graph.hash]
+    graph = [e for e in published if e.body.hash == finished.coordinator.model.offers.graph.hash]
     assert len({e.body.index for e in graph}) == len(graph)
 
 
