@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
@@ -10,13 +11,20 @@ from edgewise_coordinator.selection.base import Candidate
 from edgewise_wire.clock import Clock
 from edgewise_wire.messages import CheckIn
 
+log = logging.getLogger("edgewise.coordinator")
+
 REMIND_SECONDS = 10.0  # a device that does not listen is told the time again no more often
 DEVICES_MAX = 1_000_000  # a peer could make up names without end; 1 M records are about 300 MB
+FORMER_MAX = 4  # sessions remembered of a device: enough to see two or three processes take turns
+RETURNS_TOLD = 2  # a broker may deliver an old message twice, so one return proves nothing
 
 
 @dataclass(slots=True)
 class DeviceRecord:
-    """What the coordinator knows of one device; `offer` is its last check-in while it is available."""
+    """What the coordinator knows of one device; `offer` is its last check-in while it is available.
+
+    `former` are the sessions before this one, `returns` how often one of them came back: a process that ended does not.
+    """
 
     name: str
     online: bool = False
@@ -26,6 +34,8 @@ class DeviceRecord:
     reminded: float = 0.0
     last_round: int = 0
     busy: bool = False
+    former: tuple[int, ...] = ()
+    returns: int = 0
 
 
 class Fleet:
@@ -54,6 +64,8 @@ class Fleet:
         if not online or session != record.session:
             self._withdraw(record)
         self._set_online(record, online)
+        if online:
+            self._note_session(record, session)
         record.session = session
 
     def check_in(self, device: str, offer: CheckIn) -> None:
@@ -65,6 +77,7 @@ class Fleet:
         if record is None:
             return
         self._set_online(record, True)
+        self._note_session(record, offer.session)
         record.session, record.busy = offer.session, False
         if record.away_until <= self._clock.now():
             record.offer, record.away_until = offer, 0.0
@@ -122,6 +135,11 @@ class Fleet:
         return sum(accept(Candidate(r.name, r.offer.train_examples if r.offer else 0, r.last_round)) for r in near)
 
     @property
+    def doubled(self) -> int:
+        """How many names are used by more than one device."""
+        return sum(r.returns >= RETURNS_TOLD for r in self._devices.values())
+
+    @property
     def known(self) -> int:
         """How many devices have ever been heard of."""
         return len(self._devices)
@@ -137,6 +155,23 @@ class Fleet:
     def _set_online(self, record: DeviceRecord, online: bool) -> None:
         self.online_count += online - record.online
         record.online = online
+
+    def _note_session(self, record: DeviceRecord, session: int) -> None:
+        """Tell of two devices of one name: the broker gives the link to whoever came last, so their sessions alternate.
+
+        A new process has a session that was never seen before.
+        """
+        if session == record.session or not record.session:
+            return
+        if session in record.former:
+            record.returns += 1
+            if record.returns >= RETURNS_TOLD and not record.returns & (record.returns - 1):
+                log.warning(
+                    "%s: two devices use this name and throw each other off the broker (%d times so far); give one of"
+                    " them another name", record.name, record.returns,
+                )  # fmt: skip
+        others = tuple(one for one in record.former if one != session)
+        record.former = (record.session, *others)[:FORMER_MAX]
 
     def _withdraw(self, record: DeviceRecord) -> None:
         record.offer = None

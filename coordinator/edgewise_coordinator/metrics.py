@@ -54,6 +54,7 @@ def _gauges(s: Snapshot) -> Iterator[Metric]:
         ("edgewise_devices_known", "Devices that have ever spoken.", s["devices"]["known"]),
         ("edgewise_devices_online", "Devices online.", s["devices"]["online"]),
         ("edgewise_devices_available", "Devices that offer themselves now.", s["devices"]["available"]),
+        ("edgewise_devices_doubled", "Names that more than one device uses.", s["devices"].get("doubled", 0)),
         ("edgewise_devices_at_work", "Devices at work in the round.", current["at_work"]),
         ("edgewise_round_goal", "Reports that close the round.", current["goal"]),
         ("edgewise_round_reports", "Reports that are in.", current["reports"]),

@@ -46,7 +46,12 @@ def take(coordinator: Coordinator, rows: Sequence[Mapping[str, Any]], broker_ref
             for phase in (Phase.COMMITTED, Phase.ABANDONED)
         },
         "round": _round(c),
-        "devices": {"known": c.fleet.known, "online": c.fleet.online_count, "available": c.fleet.available()},
+        "devices": {
+            "known": c.fleet.known,
+            "online": c.fleet.online_count,
+            "available": c.fleet.available(),
+            "doubled": c.fleet.doubled,
+        },
         "fleet_devices": [
             {"device": r.name, "state": _state(r), "round": r.last_round} for r in c.fleet.online_records(DEVICES_SHOWN)
         ],

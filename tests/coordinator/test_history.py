@@ -78,3 +78,19 @@ def test_an_abandoned_round_has_its_line_with_the_reason(scene: Make) -> None:
     (row,) = lines(s)
     assert row["phase"] == "abandoned"
     assert "reports" in row["reason"]
+
+
+def test_started_is_the_date_on_which_the_round_began_though_another_process_ends_it(scene: Make) -> None:
+    s = scene(goal=1, rounds=1)
+    s.settle()
+    began = s.clock.wall()
+    s.clock.advance(100)
+    s.broker.cut("coordinator")
+    s.start()
+    kept = history(s)
+    s.coordinator.on_round = kept.add
+    s.join("d1")
+    s.run()
+    (row,) = lines(s)
+    assert row["started"] == began == 5000.0
+    assert row["seconds"] < 100

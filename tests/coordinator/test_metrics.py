@@ -44,7 +44,7 @@ def test_a_snapshot_tells_fleet_and_round(scene: Make, tmp_path: Path) -> None:
     current = found["round"]
     assert (current["number"], current["kind"], current["goal"]) == (1, "train", 2)
     assert (current["reports"], current["at_work"]) == (0, 2)
-    assert found["devices"] == {"known": 3, "online": 3, "available": 1}
+    assert found["devices"] == {"known": 3, "online": 3, "available": 1, "doubled": 0}
     assert sorted(d["state"] for d in found["fleet_devices"]) == ["at work", "at work", "available"]
     snapshot.write(tmp_path, found)
     assert snapshot.read(tmp_path) == json.loads(json.dumps(found))
