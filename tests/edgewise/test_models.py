@@ -133,8 +133,8 @@ def test_control_variates_begin_at_zero_after_a_rollback(tmp_path: Path, fixture
         artifact, MemoryBroker().connect("c"), tmp_path / "run", replace(SETTINGS, rounds=9), algorithm=scaffold(2)
     )
     assert found.coordinator.model.state["control"].any()
-    assert not again.state["control"].any()
-    assert again.controls.add_to(Assignment(), "pi-0").control_round == 0
+    assert not again.model.state["control"].any()
+    assert again.model.controls.add_to(Assignment(), "pi-0").control_round == 0
     again.store.close()
 
 
