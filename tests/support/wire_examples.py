@@ -39,6 +39,15 @@ from edgewise_wire.messages import (
     Progress,
     Range,
     ReportAck,
+    SecureConsent,
+    SecureInbox,
+    SecureKeys,
+    SecureQuorum,
+    SecureReveal,
+    SecureRoster,
+    SecureShares,
+    SecureSurvivors,
+    SecureTerms,
     UploadChunk,
     UploadGrant,
     UploadRequest,
@@ -66,6 +75,14 @@ FULL = (
     Abort(3, "the round was abandoned", 30.0),
     ComeBackLater(45.5, "enough devices already"),
     BlobChunk(HASH, 1899, b"\x00\xff" * 33 + b"\x01"),
+    SecureKeys(3, HASH, HASH[::-1], bytes(range(200, 232)), bytes(range(256)) * 2, bytes(range(71))),
+    SecureShares(3, bytes(range(164))),
+    SecureConsent(3, bytes(range(64))),
+    SecureReveal(3, b"\x05\x80", bytes(range(99))),
+    SecureRoster(3, GRAPH),
+    SecureInbox(3, b"\xff" * 192, bytes(range(164))),
+    SecureSurvivors(3, b"\xfe\x7f", bytes(range(128))),
+    SecureQuorum(3, b"\x07", bytes(range(192))),
 )
 
 LATER = {
@@ -81,6 +98,11 @@ LATER = {
         3, 1, GRAPH, WEIGHTS, 12, 2, 0.5, 500, 2**64 - 2, 90.0, 0.125, "eden-2", bytes(range(64)),
         "scaffold", WEIGHTS, 40, (Delta(HASH, WEIGHTS, "eden-4"),), "https://blobs.example:8443/blob",
     ),
+    "Assignment-full-5": Assignment(
+        3, 0, GRAPH, WEIGHTS, 12, 2, 0.5, 500, 2**64 - 2, 90.0, 0.125, "masked", bytes(range(64)),
+        secure=SecureTerms(1024, 600, 16, 0.75, 400, 2.5e6, 0.5),
+    ),
+    "UploadRequest-full-2": UploadRequest(3, WEIGHTS, 1, 0.0, 0, 0.0, "masked", bytes(range(64))),
 }  # fmt: skip
 """Bodies that have got further fields: a new file each time, and those of before stay."""
 

@@ -17,6 +17,7 @@ PAYLOAD_BYTES = 128 * 1024  # AWS IoT Core refuses an MQTT payload over 128 KiB
 HEADER_BYTES = 1024  # room for the envelope around a chunk: fleet, ids, offsets, alignment
 CHUNK_BYTES = PAYLOAD_BYTES - HEADER_BYTES
 DELTAS_MAX = 16  # a longer chain of differences would not be shorter than what it replaces
+COHORT_MAX = 1536  # devices of a secure round: the shares of so many neighbours (82 bytes each) fit one payload
 CHUNKS_MAX = 1900  # 32-byte hashes of a graph's and of a round's weights must fit one payload: 235 MiB a blob
 
 
@@ -85,6 +86,29 @@ class Delta:
     encoding: Name = ""
 
 
+Roll: TypeAlias = Annotated[bytes, Octets(most=COHORT_MAX // 8)]
+"""Devices of a roster as bits: bit i % 8 of byte i // 8 stands for its entry i, absent bytes for nobody."""
+Bulk: TypeAlias = Annotated[bytes, Octets(most=CHUNK_BYTES)]
+
+
+@dataclass(frozen=True, slots=True)
+class SecureTerms:
+    """How a round's updates become words that are masked and summed (`edgewise_wire.secure.fixed_point`).
+
+    `cohort` is the most devices in the sum, 0 for a round without secure aggregation; `least` the fewest. `value_bits`,
+    `range`, `weight_max` and `noise` are those of `FixedPoint`; `clip` is the L2 norm that an update is clipped to
+    before, 0 for none.
+    """
+
+    cohort: U32 = 0
+    least: U32 = 0
+    value_bits: U8 = 0
+    range: F64 = 0.0
+    weight_max: U32 = 0
+    noise: F64 = 0.0
+    clip: F64 = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Presence:
     """Retained on a device's `state` topic; its last will is the same with `online` false."""
@@ -142,7 +166,8 @@ class UploadRequest:
     """The device has an update and asks for a slot to send it.
 
     `update` names the encoded update; `examples` is its weight in the average; `loss` is the weighted mean training
-    loss over the last epoch, `steps` the optimizer steps taken, `seconds` how long training took.
+    loss over the last epoch, `steps` the optimizer steps taken, `seconds` how long training took. Of a masked update
+    only `update` is told; `signature` then says under which list of sharers it was masked (`SecureInbox`).
     """
 
     attempt: U32 = 0
@@ -152,6 +177,7 @@ class UploadRequest:
     steps: U32 = 0
     seconds: F32 = 0.0
     encoding: Name = ""
+    signature: Annotated[bytes, Octets(most=64)] = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +217,8 @@ class Assignment:
     in round `control_round`, 0 for none yet. Its update is Δw followed by Δc. `control_round` also says up to which of
     its reports what it left unsaid (error feedback) is settled. `deltas` lead to `weights`, one after the other: a
     device that has the base of one may fetch that and those behind it in the place of `weights`. `blobs_url` is where
-    the blobs are to be had over HTTP(S) too, each at `blobs_url/{hash in hexadecimal}`; empty for nowhere.
+    the blobs are to be had over HTTP(S) too, each at `blobs_url/{hash in hexadecimal}`; empty for nowhere. `secure`
+    asks for a masked update, whose `encoding` is then `masked`.
     """
 
     attempt: U32 = 0
@@ -212,6 +239,7 @@ class Assignment:
     control_round: U64 = 0
     deltas: Annotated[tuple[Delta, ...], Many(most=DELTAS_MAX)] = ()
     blobs_url: Url = ""
+    secure: SecureTerms = SecureTerms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,9 +295,88 @@ class BlobChunk:
     data: Annotated[bytes, Octets(most=CHUNK_BYTES)] = b""
 
 
+@dataclass(frozen=True, slots=True)
+class SecureKeys:
+    """A device has a finished update, and the keys of its part in a secure round, each 32 bytes.
+
+    `agreement` (X25519) is for what devices say to one another, `mask` (X25519) for the masks, `signer` (Ed25519) signs
+    what the device says. `certificate` (DER) and `signature` (ECDSA) prove them to other devices; both are empty in a
+    fleet without certificates.
+    """
+
+    attempt: U32 = 0
+    agreement: Hash = b""
+    mask: Hash = b""
+    signer: Hash = b""
+    certificate: Annotated[bytes, Octets(most=1024)] = b""
+    signature: Annotated[bytes, Octets(most=72)] = b""
+
+
+@dataclass(frozen=True, slots=True)
+class SecureShares:
+    """A device's secrets in shares, sealed for one neighbour each, 82 bytes, in the roster's order."""
+
+    attempt: U32 = 0
+    data: Bulk = b""
+
+
+@dataclass(frozen=True, slots=True)
+class SecureConsent:
+    """A device has seen who shared and who survived, and signs both lists; it signs no other of this round."""
+
+    attempt: U32 = 0
+    signature: Annotated[bytes, Octets(most=64)] = b""
+
+
+@dataclass(frozen=True, slots=True)
+class SecureReveal:
+    """One share, 33 bytes, of each device in `of`: of its own mask if it survived, else of the key of its masks."""
+
+    attempt: U32 = 0
+    of: Roll = b""
+    data: Bulk = b""
+
+
+@dataclass(frozen=True, slots=True)
+class SecureRoster:
+    """Who takes part in a secure round: a blob, whose hash is what all must agree on."""
+
+    attempt: U32 = 0
+    roster: BlobRef = BlobRef()
+
+
+@dataclass(frozen=True, slots=True)
+class SecureInbox:
+    """Who has shared its secrets, and what those of them who are this device's neighbours have sealed for it."""
+
+    attempt: U32 = 0
+    sharers: Roll = b""
+    data: Bulk = b""
+
+
+@dataclass(frozen=True, slots=True)
+class SecureSurvivors:
+    """Whose masked updates have arrived, and the `signature` of each of them that is this device's neighbour."""
+
+    attempt: U32 = 0
+    survivors: Roll = b""
+    data: Bulk = b""
+
+
+@dataclass(frozen=True, slots=True)
+class SecureQuorum:
+    """The consents of a quorum, 64 bytes each in the roster's order; `signers` says whose they are."""
+
+    attempt: U32 = 0
+    signers: Roll = b""
+    data: Bulk = b""
+
+
 Body: TypeAlias = (
     "Presence | CheckIn | Accept | Decline | Progress | UploadRequest | UploadChunk | EvaluationReport | BlobRequest"
     " | Assignment | UploadGrant | ChunkAck | ReportAck | Abort | ComeBackLater | BlobChunk"
+    " | SecureKeys | SecureShares | SecureConsent | SecureReveal"
+    " | SecureRoster | SecureInbox | SecureSurvivors | SecureQuorum"
 )
 
 BODIES: tuple[type, ...] = (
@@ -289,6 +396,14 @@ BODIES: tuple[type, ...] = (
     Abort,
     ComeBackLater,
     BlobChunk,
+    SecureKeys,
+    SecureShares,
+    SecureConsent,
+    SecureReveal,
+    SecureRoster,
+    SecureInbox,
+    SecureSurvivors,
+    SecureQuorum,
 )
 """Every body in the order of the union; the first has number 1 (0 is FlatBuffers' NONE)."""
 

@@ -66,6 +66,8 @@ public final class Assignment extends Table {
   public String blobsUrl() { int o = __offset(38); return o != 0 ? __string(o + bb_pos) : null; }
   public ByteBuffer blobsUrlAsByteBuffer() { return __vector_as_bytebuffer(38, 1); }
   public ByteBuffer blobsUrlInByteBuffer(ByteBuffer _bb) { return __vector_in_bytebuffer(_bb, 38, 1); }
+  public edgewise.wire.generated.SecureTerms secure() { return secure(new edgewise.wire.generated.SecureTerms()); }
+  public edgewise.wire.generated.SecureTerms secure(edgewise.wire.generated.SecureTerms obj) { int o = __offset(40); return o != 0 ? obj.__assign(__indirect(o + bb_pos), bb) : null; }
 
   public static int createAssignment(FlatBufferBuilder builder,
       long attempt,
@@ -85,11 +87,13 @@ public final class Assignment extends Table {
       int controlOffset,
       long controlRound,
       int deltasOffset,
-      int blobsUrlOffset) {
-    builder.startTable(18);
+      int blobsUrlOffset,
+      int secureOffset) {
+    builder.startTable(19);
     Assignment.addControlRound(builder, controlRound);
     Assignment.addSeed(builder, seed);
     Assignment.addVersion(builder, version);
+    Assignment.addSecure(builder, secureOffset);
     Assignment.addBlobsUrl(builder, blobsUrlOffset);
     Assignment.addDeltas(builder, deltasOffset);
     Assignment.addControl(builder, controlOffset);
@@ -108,7 +112,7 @@ public final class Assignment extends Table {
     return Assignment.endAssignment(builder);
   }
 
-  public static void startAssignment(FlatBufferBuilder builder) { builder.startTable(18); }
+  public static void startAssignment(FlatBufferBuilder builder) { builder.startTable(19); }
   public static void addAttempt(FlatBufferBuilder builder, long attempt) { builder.addInt(0, (int) attempt, (int) 0L); }
   public static void addKind(FlatBufferBuilder builder, int kind) { builder.addByte(1, (byte) kind, (byte) 0); }
   public static void addGraph(FlatBufferBuilder builder, int graphOffset) { builder.addOffset(2, graphOffset, 0); }
@@ -132,6 +136,7 @@ public final class Assignment extends Table {
   public static int createDeltasVector(FlatBufferBuilder builder, int[] data) { builder.startVector(4, data.length, 4); for (int i = data.length - 1; i >= 0; i--) builder.addOffset(data[i]); return builder.endVector(); }
   public static void startDeltasVector(FlatBufferBuilder builder, int numElems) { builder.startVector(4, numElems, 4); }
   public static void addBlobsUrl(FlatBufferBuilder builder, int blobsUrlOffset) { builder.addOffset(17, blobsUrlOffset, 0); }
+  public static void addSecure(FlatBufferBuilder builder, int secureOffset) { builder.addOffset(18, secureOffset, 0); }
   public static int endAssignment(FlatBufferBuilder builder) {
     int o = builder.endTable();
     return o;
