@@ -85,20 +85,19 @@ class SecureRound:
 
     def hear(self) -> None:
         for name in self.live:
-            self.members[name].take(self.collector.inbox(self.number(name), 1))
+            number = self.number(name)
+            self.collector.pledge(number, self.members[name].take(self.collector.inbox(number, 1)).signature)
 
     def mask(self) -> None:
         form = self.collector.form
         for count, name in enumerate(self.live, start=1):
             words = form.encode(self.updates[name], count, 2.5, np.random.default_rng(count))
-            data, signature = self.members[name].masked(words)
+            data = self.members[name].masked(words)
             self.seen.append(data)
-            self.collector.check_masked(self.number(name), signature)
-            self.collector.add_masked(self.number(name), signature)
             self.total += unpack(data, self.parameters + 2, form.modulus_bits)
             self.plain += words
         self.plain &= np.uint32((1 << form.modulus_bits) - 1)
-        self.collector.close_masking()
+        self.collector.close_masking(frozenset(self.number(name) for name in self.live))
 
     def agree(self) -> None:
         for name in self.live:

@@ -42,6 +42,7 @@ from edgewise_wire.messages import (
     SecureConsent,
     SecureInbox,
     SecureKeys,
+    SecurePledge,
     SecureQuorum,
     SecureReveal,
     SecureRoster,
@@ -77,6 +78,7 @@ FULL = (
     BlobChunk(HASH, 1899, b"\x00\xff" * 33 + b"\x01"),
     SecureKeys(3, HASH, HASH[::-1], bytes(range(200, 232)), bytes(range(256)) * 2, bytes(range(71))),
     SecureShares(3, bytes(range(164))),
+    SecurePledge(3, bytes(range(64, 128))),
     SecureConsent(3, bytes(range(64))),
     SecureReveal(3, b"\x05\x80", bytes(range(99))),
     SecureRoster(3, GRAPH),
@@ -99,10 +101,10 @@ LATER = {
         "scaffold", WEIGHTS, 40, (Delta(HASH, WEIGHTS, "eden-4"),), "https://blobs.example:8443/blob",
     ),
     "Assignment-full-5": Assignment(
-        3, 0, GRAPH, WEIGHTS, 12, 2, 0.5, 500, 2**64 - 2, 90.0, 0.125, "masked", bytes(range(64)),
-        secure=SecureTerms(1024, 600, 16, 0.75, 400, 2.5e6, 0.5),
+        3, 1, GRAPH, WEIGHTS, 12, 2, 0.5, 500, 2**64 - 2, 90.0, 0.125, "masked", bytes(range(64)),
+        "scaffold", WEIGHTS, 40, (Delta(HASH, WEIGHTS, "eden-4"),), "https://blobs.example:8443/blob",
+        SecureTerms(1024, 600, 16, 0.75, 400, 2.5e6, 0.5),
     ),
-    "UploadRequest-full-2": UploadRequest(3, WEIGHTS, 1, 0.0, 0, 0.0, "masked", bytes(range(64))),
 }  # fmt: skip
 """Bodies that have got further fields: a new file each time, and those of before stay."""
 

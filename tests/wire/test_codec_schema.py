@@ -25,6 +25,7 @@ JAVA = Path(__file__).parents[2] / "android_stub/wire/src/main/java/edgewise/wir
 JAVA_ADDS = {"?": "Boolean", "B": "Byte", "H": "Short", "I": "Int", "Q": "Long", "f": "Float", "d": "Double"}
 JAVA_WORDS = {"false": 0.0, "true": 1.0}
 TABLES = {layout.message.__name__: layout for layout in map(table_layout, (*BODIES, messages.BlobRef, messages.Range))}
+TABLES |= {"SecureTerms": table_layout(messages.SecureTerms)}
 TABLES |= {"Measure": table_layout(messages.Measure), "Delta": table_layout(messages.Delta), "Envelope": ENVELOPE}
 ENUMS = {"DeviceState": messages.DeviceState, "Kind": messages.Kind}
 
@@ -78,7 +79,9 @@ def test_the_bounds_that_the_schema_tells_are_those_of_the_fields():
     told = [int(number) for number in re.findall(r"\b\d{2,}\b", SCHEMA.split("namespace")[0])]
     hashes = 32 * messages.CHUNKS_MAX
     lengths = [32, hashes, 32, 64, messages.CHUNK_BYTES]
-    assert told == [messages.PAYLOAD_BYTES, *lengths, messages.CHUNKS_MAX, 64, messages.DELTAS_MAX, 512, 256, 64]
+    secure = [32, 1024, 72, messages.COHORT_MAX // 8]
+    counts = [messages.CHUNKS_MAX, 64, messages.DELTAS_MAX, 512, 256, 64]
+    assert told == [messages.PAYLOAD_BYTES, *lengths, *secure, *counts]
 
 
 def read(layout, table):

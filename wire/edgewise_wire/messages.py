@@ -167,7 +167,7 @@ class UploadRequest:
 
     `update` names the encoded update; `examples` is its weight in the average; `loss` is the weighted mean training
     loss over the last epoch, `steps` the optimizer steps taken, `seconds` how long training took. Of a masked update
-    only `update` is told; `signature` then says under which list of sharers it was masked (`SecureInbox`).
+    only `update` is told: it counts as one example.
     """
 
     attempt: U32 = 0
@@ -177,7 +177,6 @@ class UploadRequest:
     steps: U32 = 0
     seconds: F32 = 0.0
     encoding: Name = ""
-    signature: Annotated[bytes, Octets(most=64)] = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,8 +320,19 @@ class SecureShares:
 
 
 @dataclass(frozen=True, slots=True)
+class SecurePledge:
+    """A device has its inbox, and signs with whom it masks its update; it signs no other list of this round."""
+
+    attempt: U32 = 0
+    signature: Annotated[bytes, Octets(most=64)] = b""
+
+
+@dataclass(frozen=True, slots=True)
 class SecureConsent:
-    """A device has seen who shared and who survived, and signs both lists; it signs no other of this round."""
+    """A device has seen who shared and who survived, and signs both lists; it signs no other of this round.
+
+    Without a signature it asks who survived, since its update has arrived and it has heard nothing more.
+    """
 
     attempt: U32 = 0
     signature: Annotated[bytes, Octets(most=64)] = b""
@@ -356,7 +366,7 @@ class SecureInbox:
 
 @dataclass(frozen=True, slots=True)
 class SecureSurvivors:
-    """Whose masked updates have arrived, and the `signature` of each of them that is this device's neighbour."""
+    """Whose masked updates have arrived, and the pledge of each of them that is this device's neighbour."""
 
     attempt: U32 = 0
     survivors: Roll = b""
@@ -375,7 +385,7 @@ class SecureQuorum:
 Body: TypeAlias = (
     "Presence | CheckIn | Accept | Decline | Progress | UploadRequest | UploadChunk | EvaluationReport | BlobRequest"
     " | Assignment | UploadGrant | ChunkAck | ReportAck | Abort | ComeBackLater | BlobChunk"
-    " | SecureKeys | SecureShares | SecureConsent | SecureReveal"
+    " | SecureKeys | SecureShares | SecurePledge | SecureConsent | SecureReveal"
     " | SecureRoster | SecureInbox | SecureSurvivors | SecureQuorum"
 )
 
@@ -398,6 +408,7 @@ BODIES: tuple[type, ...] = (
     BlobChunk,
     SecureKeys,
     SecureShares,
+    SecurePledge,
     SecureConsent,
     SecureReveal,
     SecureRoster,

@@ -44,12 +44,13 @@ class Body(object):
     BlobChunk = 16
     SecureKeys = 17
     SecureShares = 18
-    SecureConsent = 19
-    SecureReveal = 20
-    SecureRoster = 21
-    SecureInbox = 22
-    SecureSurvivors = 23
-    SecureQuorum = 24
+    SecurePledge = 19
+    SecureConsent = 20
+    SecureReveal = 21
+    SecureRoster = 22
+    SecureInbox = 23
+    SecureSurvivors = 24
+    SecureQuorum = 25
 
 
 # Names a blob; `chunk_hashes` is the SHA-256 of each chunk, one after the other.
@@ -892,35 +893,8 @@ class UploadRequest(object):
             return self._tab.String(o + self._tab.Pos)
         return None
 
-    # UploadRequest
-    def Signature(self, j):
-        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(18))
-        if o != 0:
-            a = self._tab.Vector(o)
-            return self._tab.Get(flatbuffers.number_types.Uint8Flags, a + flatbuffers.number_types.UOffsetTFlags.py_type(j * 1))
-        return 0
-
-    # UploadRequest
-    def SignatureAsNumpy(self):
-        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(18))
-        if o != 0:
-            return self._tab.GetVectorAsNumpy(flatbuffers.number_types.Uint8Flags, o)
-        return 0
-
-    # UploadRequest
-    def SignatureLength(self):
-        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(18))
-        if o != 0:
-            return self._tab.VectorLen(o)
-        return 0
-
-    # UploadRequest
-    def SignatureIsNone(self):
-        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(18))
-        return o == 0
-
 def UploadRequestStart(builder):
-    builder.StartObject(8)
+    builder.StartObject(7)
 
 def UploadRequestAddAttempt(builder, attempt):
     builder.PrependUint32Slot(0, attempt, 0)
@@ -942,12 +916,6 @@ def UploadRequestAddSeconds(builder, seconds):
 
 def UploadRequestAddEncoding(builder, encoding):
     builder.PrependUOffsetTRelativeSlot(6, flatbuffers.number_types.UOffsetTFlags.py_type(encoding), 0)
-
-def UploadRequestAddSignature(builder, signature):
-    builder.PrependUOffsetTRelativeSlot(7, flatbuffers.number_types.UOffsetTFlags.py_type(signature), 0)
-
-def UploadRequestStartSignatureVector(builder, numElems):
-    return builder.StartVector(1, numElems, 1)
 
 def UploadRequestEnd(builder):
     return builder.EndObject()
@@ -2207,6 +2175,80 @@ def SecureSharesStartDataVector(builder, numElems):
     return builder.StartVector(1, numElems, 1)
 
 def SecureSharesEnd(builder):
+    return builder.EndObject()
+
+
+
+# A device signs with whom it masks its update.
+class SecurePledge(object):
+    __slots__ = ['_tab']
+
+    @classmethod
+    def GetRootAs(cls, buf, offset=0):
+        n = flatbuffers.encode.Get(flatbuffers.packer.uoffset, buf, offset)
+        x = SecurePledge()
+        x.Init(buf, n + offset)
+        return x
+
+    @classmethod
+    def GetRootAsSecurePledge(cls, buf, offset=0):
+        """This method is deprecated. Please switch to GetRootAs."""
+        return cls.GetRootAs(buf, offset)
+    @classmethod
+    def SecurePledgeBufferHasIdentifier(cls, buf, offset, size_prefixed=False):
+        return flatbuffers.util.BufferHasIdentifier(buf, offset, b"\x45\x57\x4D\x31", size_prefixed=size_prefixed)
+
+    # SecurePledge
+    def Init(self, buf, pos):
+        self._tab = flatbuffers.table.Table(buf, pos)
+
+    # SecurePledge
+    def Attempt(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint32Flags, o + self._tab.Pos)
+        return 0
+
+    # SecurePledge
+    def Signature(self, j):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
+        if o != 0:
+            a = self._tab.Vector(o)
+            return self._tab.Get(flatbuffers.number_types.Uint8Flags, a + flatbuffers.number_types.UOffsetTFlags.py_type(j * 1))
+        return 0
+
+    # SecurePledge
+    def SignatureAsNumpy(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
+        if o != 0:
+            return self._tab.GetVectorAsNumpy(flatbuffers.number_types.Uint8Flags, o)
+        return 0
+
+    # SecurePledge
+    def SignatureLength(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
+        if o != 0:
+            return self._tab.VectorLen(o)
+        return 0
+
+    # SecurePledge
+    def SignatureIsNone(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
+        return o == 0
+
+def SecurePledgeStart(builder):
+    builder.StartObject(2)
+
+def SecurePledgeAddAttempt(builder, attempt):
+    builder.PrependUint32Slot(0, attempt, 0)
+
+def SecurePledgeAddSignature(builder, signature):
+    builder.PrependUOffsetTRelativeSlot(1, flatbuffers.number_types.UOffsetTFlags.py_type(signature), 0)
+
+def SecurePledgeStartSignatureVector(builder, numElems):
+    return builder.StartVector(1, numElems, 1)
+
+def SecurePledgeEnd(builder):
     return builder.EndObject()
 
 

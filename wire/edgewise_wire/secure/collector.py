@@ -50,7 +50,7 @@ class Collector:
         roster: who takes part, once `call` has fixed it; devices go by their numbers in it from then on.
         shares: what each has shared.
         sharers: who has, once `close_sharing` has fixed it.
-        masked: the signature that came with each masked update.
+        pledges: the signature of each that has heard who the sharers are.
         survivors: whose updates are in the sum, once `close_masking` has fixed it.
         consents: the signature of each that agrees.
     """
@@ -63,7 +63,7 @@ class Collector:
         self.roster: Roster | None = None
         self.shares: dict[int, bytes] = {}
         self.sharers: frozenset[int] = frozenset()
-        self.masked: dict[int, bytes] = {}
+        self.pledges: dict[int, bytes] = {}
         self.survivors: frozenset[int] = frozenset()
         self.consents: dict[int, bytes] = {}
         self.revealed: set[int] = set()
@@ -131,31 +131,32 @@ class Collector:
 
     # Masked updates and consent ------------------------------------------------------------------------------------
 
-    def check_masked(self, device: int, signature: bytes) -> None:
-        """Check that a device masked its update with the sharers and nobody else.
+    def pledge(self, device: int, signature: bytes) -> None:
+        """Take a device's word that it masks with the sharers and nobody else.
 
         Raises:
-            InputError: if it did not say so, or was not asked to.
+            ProtocolError: if it is not its signature of them.
         """
-        if device not in self.sharers:
-            raise InputError("masked update: this device did not share its secrets")
         roster = self._known()
-        if not signed(roster, device, sharers_statement(roster, self.sharers), signature):
-            raise InputError("masked update: not signed as masked with the devices that shared their secrets")
+        if device not in self.sharers or not signed(roster, device, sharers_statement(roster, self.sharers), signature):
+            raise ProtocolError("pledge: not a sharer's signature of who shared")
+        self.pledges[device] = signature
 
-    def add_masked(self, device: int, signature: bytes) -> None:
-        """Note that a device's masked update is in the sum."""
-        self.masked[device] = signature
+    def close_masking(self, survivors: frozenset[int]) -> None:
+        """Fix whose updates are in the sum; each of them has pledged itself.
 
-    def close_masking(self) -> None:
-        """Fix whose updates are in the sum."""
-        self.survivors = frozenset(self.masked)
+        Raises:
+            InputError: if one has not.
+        """
+        if not survivors <= self.pledges.keys():
+            raise InputError("secure round: an update without its device's pledge is in the sum")
+        self.survivors = survivors
 
     def told(self, device: int, attempt: int) -> SecureSurvivors:
         """Return what to tell a device about the survivors."""
         roster = self._known()
         near = [other for other in roster.graph.neighbours(device) if other in self.survivors]
-        proofs = b"".join(self.masked[other] for other in near)
+        proofs = b"".join(self.pledges[other] for other in near)
         return SecureSurvivors(attempt, to_roll(self.survivors, len(roster.entries)), proofs)
 
     def consent(self, device: int, signature: bytes) -> None:

@@ -18,6 +18,7 @@ from edgewise_wire.messages import (
     SecureConsent,
     SecureInbox,
     SecureKeys,
+    SecurePledge,
     SecureQuorum,
     SecureReveal,
     SecureShares,
@@ -133,8 +134,8 @@ class Member:
         self._roster, self._me = roster, roster.numbers[self._device]
         return SecureShares(self._attempt, seal_shares(self._secrets, roster, self._me))
 
-    def take(self, inbox: SecureInbox) -> None:
-        """Note who has shared, and keep what neighbours have sealed."""
+    def take(self, inbox: SecureInbox) -> SecurePledge:
+        """Note who has shared, keep what neighbours have sealed, and sign whom the update is masked with."""
         roster = self._joined()
         sharers = from_roll(inbox.sharers, len(roster.entries))
         senders = sharers.intersection(roster.graph.neighbours(self._me))
@@ -144,13 +145,17 @@ class Member:
             raise ProtocolError(f"sealed shares: expected {SEALED_BYTES * len(senders)} bytes, got {len(inbox.data)}")
         self._bind("sharers", inbox.sharers)
         self._bind("inbox", inbox.data)
+        return self.pledge()
 
-    def masked(self, words: Words) -> tuple[bytes, bytes]:
-        """Return a device's words masked and packed, and its signature of whom it masked them with."""
-        roster, sharers = self._joined(), self._sharers()
+    def pledge(self) -> SecurePledge:
+        """Return what `take` returned."""
+        statement = sharers_statement(self._joined(), self._sharers())
+        return SecurePledge(self._attempt, self._secrets.signer.sign(statement))
+
+    def masked(self, words: Words) -> bytes:
+        """Return a device's words masked and packed."""
         bits = self.form.modulus_bits
-        total = mask(words, self._secrets, roster, self._me, sharers, bits)
-        return pack(total, bits), self._secrets.signer.sign(sharers_statement(roster, sharers))
+        return pack(mask(words, self._secrets, self._joined(), self._me, self._sharers(), bits), bits)
 
     def consent(self, told: SecureSurvivors) -> SecureConsent:
         """Sign who survived, this once."""
@@ -161,7 +166,7 @@ class Member:
         if len(survivors) < self._least:
             raise RefusedError(f"secure round: {len(survivors)} updates are in its sum, expected {self._least}")
         near = sorted(survivors.intersection(roster.graph.neighbours(self._me)))
-        check_sharers(roster, sharers, _each(near, told.data, "signatures of survivors"))
+        check_sharers(roster, sharers, _each(near, told.data, "pledges of survivors"))
         self._bind("survivors", told.survivors)
         return SecureConsent(self._attempt, self._secrets.signer.sign(sum_statement(roster, sharers, survivors)))
 

@@ -24,14 +24,15 @@ public final class Body {
   public static final byte BlobChunk = 16;
   public static final byte SecureKeys = 17;
   public static final byte SecureShares = 18;
-  public static final byte SecureConsent = 19;
-  public static final byte SecureReveal = 20;
-  public static final byte SecureRoster = 21;
-  public static final byte SecureInbox = 22;
-  public static final byte SecureSurvivors = 23;
-  public static final byte SecureQuorum = 24;
+  public static final byte SecurePledge = 19;
+  public static final byte SecureConsent = 20;
+  public static final byte SecureReveal = 21;
+  public static final byte SecureRoster = 22;
+  public static final byte SecureInbox = 23;
+  public static final byte SecureSurvivors = 24;
+  public static final byte SecureQuorum = 25;
 
-  public static final String[] names = { "NONE", "Presence", "CheckIn", "Accept", "Decline", "Progress", "UploadRequest", "UploadChunk", "EvaluationReport", "BlobRequest", "Assignment", "UploadGrant", "ChunkAck", "ReportAck", "Abort", "ComeBackLater", "BlobChunk", "SecureKeys", "SecureShares", "SecureConsent", "SecureReveal", "SecureRoster", "SecureInbox", "SecureSurvivors", "SecureQuorum", };
+  public static final String[] names = { "NONE", "Presence", "CheckIn", "Accept", "Decline", "Progress", "UploadRequest", "UploadChunk", "EvaluationReport", "BlobRequest", "Assignment", "UploadGrant", "ChunkAck", "ReportAck", "Abort", "ComeBackLater", "BlobChunk", "SecureKeys", "SecureShares", "SecurePledge", "SecureConsent", "SecureReveal", "SecureRoster", "SecureInbox", "SecureSurvivors", "SecureQuorum", };
 
   public static String name(int e) { return names[e]; }
 }

@@ -40,12 +40,6 @@ public final class UploadRequest extends Table {
   public String encoding() { int o = __offset(16); return o != 0 ? __string(o + bb_pos) : null; }
   public ByteBuffer encodingAsByteBuffer() { return __vector_as_bytebuffer(16, 1); }
   public ByteBuffer encodingInByteBuffer(ByteBuffer _bb) { return __vector_in_bytebuffer(_bb, 16, 1); }
-  public int signature(int j) { int o = __offset(18); return o != 0 ? bb.get(__vector(o) + j * 1) & 0xFF : 0; }
-  public int signatureLength() { int o = __offset(18); return o != 0 ? __vector_len(o) : 0; }
-  public ByteVector signatureVector() { return signatureVector(new ByteVector()); }
-  public ByteVector signatureVector(ByteVector obj) { int o = __offset(18); return o != 0 ? obj.__assign(__vector(o), bb) : null; }
-  public ByteBuffer signatureAsByteBuffer() { return __vector_as_bytebuffer(18, 1); }
-  public ByteBuffer signatureInByteBuffer(ByteBuffer _bb) { return __vector_in_bytebuffer(_bb, 18, 1); }
 
   public static int createUploadRequest(FlatBufferBuilder builder,
       long attempt,
@@ -54,11 +48,9 @@ public final class UploadRequest extends Table {
       float loss,
       long steps,
       float seconds,
-      int encodingOffset,
-      int signatureOffset) {
-    builder.startTable(8);
+      int encodingOffset) {
+    builder.startTable(7);
     UploadRequest.addExamples(builder, examples);
-    UploadRequest.addSignature(builder, signatureOffset);
     UploadRequest.addEncoding(builder, encodingOffset);
     UploadRequest.addSeconds(builder, seconds);
     UploadRequest.addSteps(builder, steps);
@@ -68,7 +60,7 @@ public final class UploadRequest extends Table {
     return UploadRequest.endUploadRequest(builder);
   }
 
-  public static void startUploadRequest(FlatBufferBuilder builder) { builder.startTable(8); }
+  public static void startUploadRequest(FlatBufferBuilder builder) { builder.startTable(7); }
   public static void addAttempt(FlatBufferBuilder builder, long attempt) { builder.addInt(0, (int) attempt, (int) 0L); }
   public static void addUpdate(FlatBufferBuilder builder, int updateOffset) { builder.addOffset(1, updateOffset, 0); }
   public static void addExamples(FlatBufferBuilder builder, long examples) { builder.addLong(2, examples, 0L); }
@@ -76,10 +68,6 @@ public final class UploadRequest extends Table {
   public static void addSteps(FlatBufferBuilder builder, long steps) { builder.addInt(4, (int) steps, (int) 0L); }
   public static void addSeconds(FlatBufferBuilder builder, float seconds) { builder.addFloat(5, seconds, 0.0f); }
   public static void addEncoding(FlatBufferBuilder builder, int encodingOffset) { builder.addOffset(6, encodingOffset, 0); }
-  public static void addSignature(FlatBufferBuilder builder, int signatureOffset) { builder.addOffset(7, signatureOffset, 0); }
-  public static int createSignatureVector(FlatBufferBuilder builder, byte[] data) { return builder.createByteVector(data); }
-  public static int createSignatureVector(FlatBufferBuilder builder, ByteBuffer data) { return builder.createByteVector(data); }
-  public static void startSignatureVector(FlatBufferBuilder builder, int numElems) { builder.startVector(1, numElems, 1); }
   public static int endUploadRequest(FlatBufferBuilder builder) {
     int o = builder.endTable();
     return o;
