@@ -38,7 +38,16 @@ public final class Messages {
             ReportAck.LAYOUT,
             Abort.LAYOUT,
             ComeBackLater.LAYOUT,
-            BlobChunk.LAYOUT));
+            BlobChunk.LAYOUT,
+            SecureKeys.LAYOUT,
+            SecureShares.LAYOUT,
+            SecurePledge.LAYOUT,
+            SecureConsent.LAYOUT,
+            SecureReveal.LAYOUT,
+            SecureRoster.LAYOUT,
+            SecureInbox.LAYOUT,
+            SecureSurvivors.LAYOUT,
+            SecureQuorum.LAYOUT));
 
     /** Where a device stands in its session (Bonawitz et al. 2019, §3); the numbers are on the wire. */
     public static final class DeviceState {
@@ -150,6 +159,50 @@ public final class Messages {
 
         public Delta withEncoding(String it) {
             return new Delta(base, blob, it);
+        }
+    }
+
+    /** How a round's updates become words that are masked and summed ({@code edgewise_wire.secure.fixed_point}). */
+    public record SecureTerms(long cohort, long least, int valueBits, double range, long weightMax, double noise, double clip) {
+        public static final SecureTerms ABSENT = new SecureTerms(0L, 0L, 0, 0.0d, 0L, 0.0d, 0.0d);
+        public static final Layout<SecureTerms> LAYOUT = new Layout<>(
+                "SecureTerms",
+                v -> new SecureTerms((Long) v[0], (Long) v[1], (Integer) v[2], (Double) v[3], (Long) v[4], (Double) v[5], (Double) v[6]),
+                m -> new Object[] {m.cohort(), m.least(), m.valueBits(), m.range(), m.weightMax(), m.noise(), m.clip()},
+                Slot.scalar("cohort", Slot.Kind.U32, 0L),
+                Slot.scalar("least", Slot.Kind.U32, 0L),
+                Slot.scalar("value_bits", Slot.Kind.U8, 0),
+                Slot.scalar("range", Slot.Kind.F64, 0.0d),
+                Slot.scalar("weight_max", Slot.Kind.U32, 0L),
+                Slot.scalar("noise", Slot.Kind.F64, 0.0d),
+                Slot.scalar("clip", Slot.Kind.F64, 0.0d));
+
+        public SecureTerms withCohort(long it) {
+            return new SecureTerms(it, least, valueBits, range, weightMax, noise, clip);
+        }
+
+        public SecureTerms withLeast(long it) {
+            return new SecureTerms(cohort, it, valueBits, range, weightMax, noise, clip);
+        }
+
+        public SecureTerms withValueBits(int it) {
+            return new SecureTerms(cohort, least, it, range, weightMax, noise, clip);
+        }
+
+        public SecureTerms withRange(double it) {
+            return new SecureTerms(cohort, least, valueBits, it, weightMax, noise, clip);
+        }
+
+        public SecureTerms withWeightMax(long it) {
+            return new SecureTerms(cohort, least, valueBits, range, it, noise, clip);
+        }
+
+        public SecureTerms withNoise(double it) {
+            return new SecureTerms(cohort, least, valueBits, range, weightMax, it, clip);
+        }
+
+        public SecureTerms withClip(double it) {
+            return new SecureTerms(cohort, least, valueBits, range, weightMax, noise, it);
         }
     }
 
@@ -445,12 +498,12 @@ public final class Messages {
     }
 
     /** What the coordinator asks of a device in a round. */
-    public record Assignment(long attempt, int kind, BlobRef graph, BlobRef weights, long version, long epochs, float learningRate, long maxExamples, long seed, float deadline, float mu, String encoding, byte[] signature, String correction, BlobRef control, long controlRound, List<Delta> deltas, String blobsUrl) implements Body {
-        public static final Assignment ABSENT = new Assignment(0L, 0, BlobRef.ABSENT, BlobRef.ABSENT, 0L, 1L, 0.0f, 0L, 0L, 0.0f, 0.0f, "", new byte[0], "", BlobRef.ABSENT, 0L, Collections.emptyList(), "");
+    public record Assignment(long attempt, int kind, BlobRef graph, BlobRef weights, long version, long epochs, float learningRate, long maxExamples, long seed, float deadline, float mu, String encoding, byte[] signature, String correction, BlobRef control, long controlRound, List<Delta> deltas, String blobsUrl, SecureTerms secure) implements Body {
+        public static final Assignment ABSENT = new Assignment(0L, 0, BlobRef.ABSENT, BlobRef.ABSENT, 0L, 1L, 0.0f, 0L, 0L, 0.0f, 0.0f, "", new byte[0], "", BlobRef.ABSENT, 0L, Collections.emptyList(), "", SecureTerms.ABSENT);
         public static final Layout<Assignment> LAYOUT = new Layout<>(
                 "Assignment",
-                v -> new Assignment((Long) v[0], (Integer) v[1], (BlobRef) v[2], (BlobRef) v[3], (Long) v[4], (Long) v[5], (Float) v[6], (Long) v[7], (Long) v[8], (Float) v[9], (Float) v[10], (String) v[11], (byte[]) v[12], (String) v[13], (BlobRef) v[14], (Long) v[15], cast(v[16]), (String) v[17]),
-                m -> new Object[] {m.attempt(), m.kind(), m.graph(), m.weights(), m.version(), m.epochs(), m.learningRate(), m.maxExamples(), m.seed(), m.deadline(), m.mu(), m.encoding(), m.signature(), m.correction(), m.control(), m.controlRound(), m.deltas(), m.blobsUrl()},
+                v -> new Assignment((Long) v[0], (Integer) v[1], (BlobRef) v[2], (BlobRef) v[3], (Long) v[4], (Long) v[5], (Float) v[6], (Long) v[7], (Long) v[8], (Float) v[9], (Float) v[10], (String) v[11], (byte[]) v[12], (String) v[13], (BlobRef) v[14], (Long) v[15], cast(v[16]), (String) v[17], (SecureTerms) v[18]),
+                m -> new Object[] {m.attempt(), m.kind(), m.graph(), m.weights(), m.version(), m.epochs(), m.learningRate(), m.maxExamples(), m.seed(), m.deadline(), m.mu(), m.encoding(), m.signature(), m.correction(), m.control(), m.controlRound(), m.deltas(), m.blobsUrl(), m.secure()},
                 Slot.scalar("attempt", Slot.Kind.U32, 0L),
                 Slot.scalar("kind", Slot.Kind.U8, 0),
                 Slot.table("graph", BlobRef.LAYOUT, BlobRef.ABSENT),
@@ -468,7 +521,8 @@ public final class Messages {
                 Slot.table("control", BlobRef.LAYOUT, BlobRef.ABSENT),
                 Slot.scalar("control_round", Slot.Kind.U64, 0L),
                 Slot.tables("deltas", Delta.LAYOUT, 16),
-                Slot.utf8("blobs_url", 256));
+                Slot.utf8("blobs_url", 256),
+                Slot.table("secure", SecureTerms.LAYOUT, SecureTerms.ABSENT));
 
         @Override
         public Layout<Assignment> layout() {
@@ -476,75 +530,79 @@ public final class Messages {
         }
 
         public Assignment withAttempt(long it) {
-            return new Assignment(it, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl);
+            return new Assignment(it, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure);
         }
 
         public Assignment withKind(int it) {
-            return new Assignment(attempt, it, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl);
+            return new Assignment(attempt, it, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure);
         }
 
         public Assignment withGraph(BlobRef it) {
-            return new Assignment(attempt, kind, it, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl);
+            return new Assignment(attempt, kind, it, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure);
         }
 
         public Assignment withWeights(BlobRef it) {
-            return new Assignment(attempt, kind, graph, it, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl);
+            return new Assignment(attempt, kind, graph, it, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure);
         }
 
         public Assignment withVersion(long it) {
-            return new Assignment(attempt, kind, graph, weights, it, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl);
+            return new Assignment(attempt, kind, graph, weights, it, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure);
         }
 
         public Assignment withEpochs(long it) {
-            return new Assignment(attempt, kind, graph, weights, version, it, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl);
+            return new Assignment(attempt, kind, graph, weights, version, it, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure);
         }
 
         public Assignment withLearningRate(float it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, it, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, it, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure);
         }
 
         public Assignment withMaxExamples(long it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, it, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, it, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure);
         }
 
         public Assignment withSeed(long it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, it, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, it, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure);
         }
 
         public Assignment withDeadline(float it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, it, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, it, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure);
         }
 
         public Assignment withMu(float it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, it, encoding, signature, correction, control, controlRound, deltas, blobsUrl);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, it, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure);
         }
 
         public Assignment withEncoding(String it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, it, signature, correction, control, controlRound, deltas, blobsUrl);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, it, signature, correction, control, controlRound, deltas, blobsUrl, secure);
         }
 
         public Assignment withSignature(byte[] it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, it, correction, control, controlRound, deltas, blobsUrl);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, it, correction, control, controlRound, deltas, blobsUrl, secure);
         }
 
         public Assignment withCorrection(String it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, it, control, controlRound, deltas, blobsUrl);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, it, control, controlRound, deltas, blobsUrl, secure);
         }
 
         public Assignment withControl(BlobRef it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, it, controlRound, deltas, blobsUrl);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, it, controlRound, deltas, blobsUrl, secure);
         }
 
         public Assignment withControlRound(long it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, it, deltas, blobsUrl);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, it, deltas, blobsUrl, secure);
         }
 
         public Assignment withDeltas(List<Delta> it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, it, blobsUrl);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, it, blobsUrl, secure);
         }
 
         public Assignment withBlobsUrl(String it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, it);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, it, secure);
+        }
+
+        public Assignment withSecure(SecureTerms it) {
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, it);
         }
     }
 
@@ -714,6 +772,262 @@ public final class Messages {
 
         public BlobChunk withData(byte[] it) {
             return new BlobChunk(hash, index, it);
+        }
+    }
+
+    /** A device has a finished update, and the keys of its part in a secure round, each 32 bytes. */
+    public record SecureKeys(long attempt, byte[] agreement, byte[] mask, byte[] signer, byte[] certificate, byte[] signature) implements Body {
+        public static final SecureKeys ABSENT = new SecureKeys(0L, new byte[0], new byte[0], new byte[0], new byte[0], new byte[0]);
+        public static final Layout<SecureKeys> LAYOUT = new Layout<>(
+                "SecureKeys",
+                v -> new SecureKeys((Long) v[0], (byte[]) v[1], (byte[]) v[2], (byte[]) v[3], (byte[]) v[4], (byte[]) v[5]),
+                m -> new Object[] {m.attempt(), m.agreement(), m.mask(), m.signer(), m.certificate(), m.signature()},
+                Slot.scalar("attempt", Slot.Kind.U32, 0L),
+                Slot.octets("agreement", 32, 32),
+                Slot.octets("mask", 32, 32),
+                Slot.octets("signer", 32, 32),
+                Slot.octets("certificate", 1024, 0),
+                Slot.octets("signature", 72, 0));
+
+        @Override
+        public Layout<SecureKeys> layout() {
+            return LAYOUT;
+        }
+
+        public SecureKeys withAttempt(long it) {
+            return new SecureKeys(it, agreement, mask, signer, certificate, signature);
+        }
+
+        public SecureKeys withAgreement(byte[] it) {
+            return new SecureKeys(attempt, it, mask, signer, certificate, signature);
+        }
+
+        public SecureKeys withMask(byte[] it) {
+            return new SecureKeys(attempt, agreement, it, signer, certificate, signature);
+        }
+
+        public SecureKeys withSigner(byte[] it) {
+            return new SecureKeys(attempt, agreement, mask, it, certificate, signature);
+        }
+
+        public SecureKeys withCertificate(byte[] it) {
+            return new SecureKeys(attempt, agreement, mask, signer, it, signature);
+        }
+
+        public SecureKeys withSignature(byte[] it) {
+            return new SecureKeys(attempt, agreement, mask, signer, certificate, it);
+        }
+    }
+
+    /** A device's secrets in shares, sealed for one neighbour each, 82 bytes, in the roster's order. */
+    public record SecureShares(long attempt, byte[] data) implements Body {
+        public static final SecureShares ABSENT = new SecureShares(0L, new byte[0]);
+        public static final Layout<SecureShares> LAYOUT = new Layout<>(
+                "SecureShares",
+                v -> new SecureShares((Long) v[0], (byte[]) v[1]),
+                m -> new Object[] {m.attempt(), m.data()},
+                Slot.scalar("attempt", Slot.Kind.U32, 0L),
+                Slot.octets("data", 130048, 0));
+
+        @Override
+        public Layout<SecureShares> layout() {
+            return LAYOUT;
+        }
+
+        public SecureShares withAttempt(long it) {
+            return new SecureShares(it, data);
+        }
+
+        public SecureShares withData(byte[] it) {
+            return new SecureShares(attempt, it);
+        }
+    }
+
+    /** A device has its inbox, and signs with whom it masks its update; it signs no other list of this round. */
+    public record SecurePledge(long attempt, byte[] signature) implements Body {
+        public static final SecurePledge ABSENT = new SecurePledge(0L, new byte[0]);
+        public static final Layout<SecurePledge> LAYOUT = new Layout<>(
+                "SecurePledge",
+                v -> new SecurePledge((Long) v[0], (byte[]) v[1]),
+                m -> new Object[] {m.attempt(), m.signature()},
+                Slot.scalar("attempt", Slot.Kind.U32, 0L),
+                Slot.octets("signature", 64, 0));
+
+        @Override
+        public Layout<SecurePledge> layout() {
+            return LAYOUT;
+        }
+
+        public SecurePledge withAttempt(long it) {
+            return new SecurePledge(it, signature);
+        }
+
+        public SecurePledge withSignature(byte[] it) {
+            return new SecurePledge(attempt, it);
+        }
+    }
+
+    /** A device has seen who shared and who survived, and signs both lists; it signs no other of this round. */
+    public record SecureConsent(long attempt, byte[] signature) implements Body {
+        public static final SecureConsent ABSENT = new SecureConsent(0L, new byte[0]);
+        public static final Layout<SecureConsent> LAYOUT = new Layout<>(
+                "SecureConsent",
+                v -> new SecureConsent((Long) v[0], (byte[]) v[1]),
+                m -> new Object[] {m.attempt(), m.signature()},
+                Slot.scalar("attempt", Slot.Kind.U32, 0L),
+                Slot.octets("signature", 64, 0));
+
+        @Override
+        public Layout<SecureConsent> layout() {
+            return LAYOUT;
+        }
+
+        public SecureConsent withAttempt(long it) {
+            return new SecureConsent(it, signature);
+        }
+
+        public SecureConsent withSignature(byte[] it) {
+            return new SecureConsent(attempt, it);
+        }
+    }
+
+    /** One share, 33 bytes, of each device in {@code of}: of its own mask if it survived, else of the key of its masks. */
+    public record SecureReveal(long attempt, byte[] of, byte[] data) implements Body {
+        public static final SecureReveal ABSENT = new SecureReveal(0L, new byte[0], new byte[0]);
+        public static final Layout<SecureReveal> LAYOUT = new Layout<>(
+                "SecureReveal",
+                v -> new SecureReveal((Long) v[0], (byte[]) v[1], (byte[]) v[2]),
+                m -> new Object[] {m.attempt(), m.of(), m.data()},
+                Slot.scalar("attempt", Slot.Kind.U32, 0L),
+                Slot.octets("of", 192, 0),
+                Slot.octets("data", 130048, 0));
+
+        @Override
+        public Layout<SecureReveal> layout() {
+            return LAYOUT;
+        }
+
+        public SecureReveal withAttempt(long it) {
+            return new SecureReveal(it, of, data);
+        }
+
+        public SecureReveal withOf(byte[] it) {
+            return new SecureReveal(attempt, it, data);
+        }
+
+        public SecureReveal withData(byte[] it) {
+            return new SecureReveal(attempt, of, it);
+        }
+    }
+
+    /** Who takes part in a secure round: a blob, whose hash is what all must agree on. */
+    public record SecureRoster(long attempt, BlobRef roster) implements Body {
+        public static final SecureRoster ABSENT = new SecureRoster(0L, BlobRef.ABSENT);
+        public static final Layout<SecureRoster> LAYOUT = new Layout<>(
+                "SecureRoster",
+                v -> new SecureRoster((Long) v[0], (BlobRef) v[1]),
+                m -> new Object[] {m.attempt(), m.roster()},
+                Slot.scalar("attempt", Slot.Kind.U32, 0L),
+                Slot.table("roster", BlobRef.LAYOUT, BlobRef.ABSENT));
+
+        @Override
+        public Layout<SecureRoster> layout() {
+            return LAYOUT;
+        }
+
+        public SecureRoster withAttempt(long it) {
+            return new SecureRoster(it, roster);
+        }
+
+        public SecureRoster withRoster(BlobRef it) {
+            return new SecureRoster(attempt, it);
+        }
+    }
+
+    /** Who has shared its secrets, and what those of them who are this device's neighbours have sealed for it. */
+    public record SecureInbox(long attempt, byte[] sharers, byte[] data) implements Body {
+        public static final SecureInbox ABSENT = new SecureInbox(0L, new byte[0], new byte[0]);
+        public static final Layout<SecureInbox> LAYOUT = new Layout<>(
+                "SecureInbox",
+                v -> new SecureInbox((Long) v[0], (byte[]) v[1], (byte[]) v[2]),
+                m -> new Object[] {m.attempt(), m.sharers(), m.data()},
+                Slot.scalar("attempt", Slot.Kind.U32, 0L),
+                Slot.octets("sharers", 192, 0),
+                Slot.octets("data", 130048, 0));
+
+        @Override
+        public Layout<SecureInbox> layout() {
+            return LAYOUT;
+        }
+
+        public SecureInbox withAttempt(long it) {
+            return new SecureInbox(it, sharers, data);
+        }
+
+        public SecureInbox withSharers(byte[] it) {
+            return new SecureInbox(attempt, it, data);
+        }
+
+        public SecureInbox withData(byte[] it) {
+            return new SecureInbox(attempt, sharers, it);
+        }
+    }
+
+    /** Whose masked updates have arrived, and the pledge of each of them that is this device's neighbour. */
+    public record SecureSurvivors(long attempt, byte[] survivors, byte[] data) implements Body {
+        public static final SecureSurvivors ABSENT = new SecureSurvivors(0L, new byte[0], new byte[0]);
+        public static final Layout<SecureSurvivors> LAYOUT = new Layout<>(
+                "SecureSurvivors",
+                v -> new SecureSurvivors((Long) v[0], (byte[]) v[1], (byte[]) v[2]),
+                m -> new Object[] {m.attempt(), m.survivors(), m.data()},
+                Slot.scalar("attempt", Slot.Kind.U32, 0L),
+                Slot.octets("survivors", 192, 0),
+                Slot.octets("data", 130048, 0));
+
+        @Override
+        public Layout<SecureSurvivors> layout() {
+            return LAYOUT;
+        }
+
+        public SecureSurvivors withAttempt(long it) {
+            return new SecureSurvivors(it, survivors, data);
+        }
+
+        public SecureSurvivors withSurvivors(byte[] it) {
+            return new SecureSurvivors(attempt, it, data);
+        }
+
+        public SecureSurvivors withData(byte[] it) {
+            return new SecureSurvivors(attempt, survivors, it);
+        }
+    }
+
+    /** The consents of a quorum, 64 bytes each in the roster's order; {@code signers} says whose they are. */
+    public record SecureQuorum(long attempt, byte[] signers, byte[] data) implements Body {
+        public static final SecureQuorum ABSENT = new SecureQuorum(0L, new byte[0], new byte[0]);
+        public static final Layout<SecureQuorum> LAYOUT = new Layout<>(
+                "SecureQuorum",
+                v -> new SecureQuorum((Long) v[0], (byte[]) v[1], (byte[]) v[2]),
+                m -> new Object[] {m.attempt(), m.signers(), m.data()},
+                Slot.scalar("attempt", Slot.Kind.U32, 0L),
+                Slot.octets("signers", 192, 0),
+                Slot.octets("data", 130048, 0));
+
+        @Override
+        public Layout<SecureQuorum> layout() {
+            return LAYOUT;
+        }
+
+        public SecureQuorum withAttempt(long it) {
+            return new SecureQuorum(it, signers, data);
+        }
+
+        public SecureQuorum withSigners(byte[] it) {
+            return new SecureQuorum(attempt, it, data);
+        }
+
+        public SecureQuorum withData(byte[] it) {
+            return new SecureQuorum(attempt, signers, it);
         }
     }
 
