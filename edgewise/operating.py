@@ -19,43 +19,43 @@ from edgewise_coordinator.broker_log import RefusalCounts
 from edgewise_coordinator.server import Coordinator
 from edgewise_wire.errors import ConfigError, UnavailableError
 
-SHOW_SECONDS = 1.0
+SHOW_SECONDS = 0.3
+SHARE = 19.0
 NO_SETTINGS = ("config", "print_config", "help")
 
 
 class Operations:
-    """Shows what a coordinator does, about once a second: `status.json`, and metrics where they are wanted."""
+    """Shows what a coordinator does, a few times a second: `status.json`, and metrics where they are wanted."""
 
-    def __init__(self, coordinator: Coordinator, directory: Path, refusals: Path | None, metrics: Any = None) -> None:
-        self._coordinator = coordinator
+    def __init__(self, directory: Path, refusals: Path | None, metrics: Any = None) -> None:
         self._directory = directory
         self._refusals = RefusalCounts(refusals) if refusals is not None else None
         self._metrics = metrics
         self._due = 0.0
 
-    def show(self, rows: Sequence[Mapping[str, Any]], *, now: bool = False) -> None:
-        """Take a snapshot if it is time."""
-        if time.monotonic() < self._due and not now:
+    def show(self, coordinator: Coordinator, rows: Sequence[Mapping[str, Any]], *, now: bool = False) -> None:
+        """Take a snapshot if it is time: the longer one takes, the fewer there are, at most a twentieth of the time."""
+        began = time.monotonic()
+        if began < self._due and not now:
             return
-        self._due = time.monotonic() + SHOW_SECONDS
-        taken = snapshot.take(self._coordinator, rows, self._refusals.read() if self._refusals else {})
+        taken = snapshot.take(coordinator, rows, self._refusals.read() if self._refusals else {})
         snapshot.write(self._directory, taken)
         if self._metrics is not None:
             self._metrics.show(taken)
+        ended = time.monotonic()
+        self._due = ended + max(SHOW_SECONDS, SHARE * (ended - began))
 
 
 @contextlib.contextmanager
-def operations(
-    coordinator: Coordinator, directory: Path, refusals: Path | None, metrics: str | None
-) -> Iterator[Operations]:
-    """Give the coordinator's `Operations`; with `metrics` (HOST:PORT) they answer there until the block ends.
+def operations(directory: Path, refusals: Path | None, metrics: str | None) -> Iterator[Operations]:
+    """Give a coordinator's `Operations`; with `metrics` (HOST:PORT) they answer there until the block ends.
 
     Raises:
         ConfigError: if that is no address.
         UnavailableError: if it cannot be listened on, or prometheus-client is not installed.
     """
     if metrics is None:
-        yield Operations(coordinator, directory, refusals)
+        yield Operations(directory, refusals)
         return
     try:
         from edgewise_coordinator.metrics import MetricsServer, parse_listen
@@ -63,7 +63,7 @@ def operations(
         raise UnavailableError(f"--metrics needs {error.name!r}: pip install 'edgewise[coordinator]'") from error
     with MetricsServer(*parse_listen(metrics)) as server:
         logging.getLogger("edgewise.coordinator").info("metrics on port %d", server.port)
-        yield Operations(coordinator, directory, refusals, server)
+        yield Operations(directory, refusals, server)
 
 
 class JsonLines(logging.Formatter):

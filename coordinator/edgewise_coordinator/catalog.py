@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,20 @@ import numpy as np
 
 from edgewise_coordinator.controls import forget_controls
 from edgewise_coordinator.machine import Phase
+from edgewise_coordinator.requests import ask_roll_back
 from edgewise_coordinator.state import StateStore, VersionRow
 from edgewise_coordinator.summary import RoundSummary
 from edgewise_coordinator.versions import Versions
 from edgewise_wire.artifact import Artifact
 from edgewise_wire.clock import Clock, SystemClock
-from edgewise_wire.errors import InputError
-from edgewise_wire.files import write_durably
+from edgewise_wire.errors import InputError, UnavailableError
+from edgewise_wire.files import locked, write_durably
 from edgewise_wire.messages import Kind
 from edgewise_wire.weights import Flat, parameters, unflatten
 
 ARTIFACT = "artifact.tflite"  # the model file as the coordinator was given it
 STATE = "state.sqlite"
+LOCK = "coordinator.lock"  # held by whoever changes something in the directory
 
 
 def keep_artifact(directory: Path, artifact: Artifact) -> None:
@@ -49,6 +52,11 @@ class Catalog:
         self._versions = Versions(directory / "versions", self._store, parameters(self._artifact.manifest.weights))
         if not self.rows():
             raise InputError(f"{directory}: the coordinator that ran here made no version yet; run it again")
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers a version's weights are."""
+        return parameters(self._artifact.manifest.weights)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -136,6 +144,22 @@ class Catalog:
             return None
         before, _ = self._versions.load(row.parent)
         return float(np.linalg.norm(weights.astype(np.float64) - before))
+
+
+def roll_back_wherever(directory: Path, version: int) -> int:
+    """Roll back whether or not a coordinator runs on the directory; return the number of the version that was made.
+
+    Raises:
+        InputError: if there is no such version, or it is the newest.
+        UnavailableError: if the coordinator that runs there does not answer.
+    """
+    with contextlib.closing(Catalog(directory)) as catalog, contextlib.ExitStack() as stack:
+        catalog.row(version)
+        try:
+            stack.enter_context(locked(directory / LOCK, "a coordinator runs there"))
+        except UnavailableError:
+            return ask_roll_back(directory, version)
+        return catalog.roll_back(version).version
 
 
 def as_dict(row: VersionRow) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from edgewise_wire.errors import ConfigError, UnavailableError
 REQUEST_SECONDS = 5.0  # a client that dawdles is cut off
 
 
-def parse_listen(text: str) -> tuple[str, int]:
+def parse_listen(text: str, what: str = "metrics") -> tuple[str, int]:
     """Read `HOST:PORT`; `:9464` is the loopback.
 
     Raises:
@@ -30,7 +30,7 @@ def parse_listen(text: str) -> tuple[str, int]:
     """
     host, _, port = text.rpartition(":")
     if not port.isdigit() or int(port) > 65_535:
-        raise ConfigError(f"metrics address {text[:80]!r}: expected HOST:PORT, such as 127.0.0.1:9464")
+        raise ConfigError(f"{what} address {text[:80]!r}: expected HOST:PORT, such as 127.0.0.1:9464")
     return host.strip("[]") or "127.0.0.1", int(port)
 
 

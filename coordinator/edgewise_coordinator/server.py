@@ -18,7 +18,7 @@ from edgewise_coordinator.aggregators.mean import mean
 from edgewise_coordinator.algorithms.base import Algorithm
 from edgewise_coordinator.algorithms.fedavg import fedavg
 from edgewise_coordinator.answers import Answers
-from edgewise_coordinator.catalog import keep_artifact
+from edgewise_coordinator.catalog import LOCK, keep_artifact
 from edgewise_coordinator.closing import Closing
 from edgewise_coordinator.collecting.plain import plain_updates
 from edgewise_coordinator.context import Context
@@ -66,7 +66,7 @@ def directory_lock(directory: Path) -> AbstractContextManager[None]:
         UnavailableError: if another process holds it.
     """
     refusal = f"{directory}: another coordinator runs there; wait for its end, or give this one its own --dir"
-    return locked(make_folder(directory) / "coordinator.lock", refusal)
+    return locked(make_folder(directory) / LOCK, refusal)
 
 
 class Coordinator:

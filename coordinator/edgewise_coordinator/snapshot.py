@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgewise_coordinator.fleet import DeviceRecord
-from edgewise_coordinator.machine import Phase
+from edgewise_coordinator.machine import Participant, Phase, Status
 from edgewise_wire.errors import ConfigError
 from edgewise_wire.messages import Kind
 
 if TYPE_CHECKING:
+    from edgewise_coordinator.active_round import ActiveRound
     from edgewise_coordinator.server import Coordinator
 
 FILE = "status.json"
@@ -73,15 +74,28 @@ def _round(c: Coordinator) -> dict[str, Any] | None:
     if c.round is None:
         return None
     machine = c.round.machine
+    members = sorted(machine.participants.values(), key=lambda p: p.device)[:DEVICES_SHOWN]
     return {
+        "id": c.round.round_id,
         "number": c.round.number,
         "kind": "evaluate" if machine.kind is Kind.EVALUATE else "train",
         "phase": machine.phase.value,
         "goal": machine.goal,
         "reports": machine.reports,
         "at_work": machine.live,
+        "selected": len(machine.participants),
         "seconds": c.clock.now() - c.round.started,
+        "participants": [{"device": p.device, "state": _work(c.round, p), "reason": p.reason} for p in members],
     }
+
+
+def _work(current: ActiveRound, participant: Participant) -> str:
+    """Return what a participant does, in a word: assigned, training, uploading, reported, failed."""
+    if participant.status is not Status.ACCEPTED:
+        return str(participant.status.value)
+    if participant.offline_since is not None:
+        return "offline"
+    return "uploading" if current.desk.receiving(participant.device) else "training"
 
 
 def illness(snapshot: Snapshot | None, now: float) -> str:

@@ -77,6 +77,10 @@ class UploadDesk:
         """How many slots are in use."""
         return len(self._slots)
 
+    def receiving(self, device: str) -> bool:
+        """Whether a device's update is on its way in, or waits for a slot."""
+        return device in self._uploads
+
     def request(self, device: str, request: UploadRequest, expected_bytes: int) -> None:
         """Note that a device wants to send an update, or asks again where it was.
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +13,13 @@ from click.core import ParameterSource
 
 from edgewise.brokers.choose import BROKER_HELP, open_broker
 from edgewise.commands.secured import SecuredFleet
-from edgewise.links import connected, side_channel
-from edgewise.live import RoundsView, counted
-from edgewise.operating import Operations, log_round, log_to_stderr, operations, print_configuration, read_configuration
+from edgewise.dashboard.option import LOCAL, dashboard_at
+from edgewise.links import connected
+from edgewise.live import counted
+from edgewise.operating import log_to_stderr, operations, print_configuration, read_configuration
 from edgewise.recipes import Plan, plan, recipe_options
+from edgewise.running import Run
 from edgewise_coordinator.faults import VARIABLE, hook_from
-from edgewise_coordinator.history import History
 from edgewise_coordinator.server import Coordinator, directory_lock
 from edgewise_coordinator.settings import RoundSettings, Settings, TrainingSettings
 from edgewise_wire.artifact import Artifact
@@ -31,7 +29,6 @@ from edgewise_wire.topics import check_name
 from edgewise_wire.transforms import EXAMPLES
 from edgewise_wire.transport.mqtt import MqttTransport
 
-VIEW_SECONDS = 0.25
 STOPPED = 130  # what shells give a command that Ctrl-C ended
 
 
@@ -95,6 +92,13 @@ STOPPED = 130  # what shells give a command that Ctrl-C ended
 )
 @click.option("--keep-updates", is_flag=True, help="Keep the devices' updates after each round (for audits and tests).")
 @click.option("--json", "as_json", is_flag=True, help="End with one JSON line on standard output.")
+@click.option(
+    "--dashboard",
+    is_flag=False,
+    flag_value=LOCAL,
+    metavar="[HOST:PORT]",
+    help=f"Serve a page that shows the fleet and its rounds as they happen, on {LOCAL} unless you say where.",
+)
 @click.option("--metrics", help="HOST:PORT for /metrics (Prometheus), /healthz and /status; keep it inside.")
 @click.option(
     "--log",
@@ -129,6 +133,7 @@ def command(
     password: str | None,
     as_json: bool,
     metrics: str | None,
+    dashboard: str | None,
     log_kind: str,
     **options: Any,
 ) -> None:
@@ -156,20 +161,25 @@ def command(
 
         name = f"edgewise-{settings.fleet}-coordinator"
         transport = stack.enter_context(connected(link, name, options["connections"]))
-        coordinator = Coordinator(
-            artifact,
-            transport,
-            directory,
-            settings,
-            **chosen.arguments,
-            members=secured.members,
-            seal=secured.seal,
-            fault=hook_from(os.environ.get(VARIABLE)),
-        )
-        stack.callback(coordinator.close)
-        stack.enter_context(side_channel(coordinator, options["http"], options["http_url"]))
-        with operations(coordinator, directory, secured.refusals, metrics) as shown:
-            rows = _run(coordinator, directory, shown, quiet=log_kind == "json")
+
+        def make() -> Coordinator:
+            return Coordinator(
+                artifact,
+                transport,
+                directory,
+                settings,
+                **chosen.arguments,
+                members=secured.members,
+                seal=secured.seal,
+                fault=hook_from(os.environ.get(VARIABLE)),
+            )
+
+        run = Run(make, directory, options["http"], options["http_url"])
+        stack.callback(run.close)
+        shown = stack.enter_context(operations(directory, secured.refusals, metrics))
+        stack.enter_context(dashboard_at(directory, dashboard, log_kind))
+        rows = run.to_end(shown, quiet=log_kind == "json")
+        coordinator = run.coordinator
         trained = directory / "model.tflite"
         write_durably(trained, coordinator.model.file())
         _tell(coordinator, rows, trained, as_json)
@@ -202,42 +212,6 @@ def _settings(o: dict[str, Any], chosen: Plan) -> Settings:
     )
     chosen.check(settings)
     return settings
-
-
-def _run(coordinator: Coordinator, directory: Path, shown_to: Operations, *, quiet: bool) -> list[dict[str, Any]]:
-    history = History(directory / "rounds.jsonl", coordinator.store, coordinator.model.is_measured)
-    view = RoundsView(coordinator.artifact.manifest.metrics, total=coordinator.settings.rounds, quiet=quiet)
-    with view, _stop_signals() as stop:
-        for row in history.rows:
-            view.add(row)
-        shown = len(history.rows)
-        coordinator.on_round = history.add
-        while not coordinator.finished and not stop.is_set():
-            coordinator.step(VIEW_SECONDS)
-            for row in history.rows[shown:]:
-                view.add(row)
-                log_round(row)
-            shown = len(history.rows)
-            view.show(coordinator.describe())
-            shown_to.show(history.rows)
-        history.flush()
-        for row in history.rows[shown:]:
-            view.add(row)
-            log_round(row)
-        shown_to.show(history.rows, now=True)
-    return history.rows
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """Give an event that Ctrl-C and SIGTERM set, so that the run ends between two messages and not inside one."""
-    stop = threading.Event()
-    before = {s: signal.signal(s, lambda *_: stop.set()) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for which, handler in before.items():
-            signal.signal(which, handler)
 
 
 def _tell(coordinator: Coordinator, rows: list[dict[str, Any]], trained: Path, as_json: bool) -> None:

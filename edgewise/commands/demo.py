@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from rich.table import Table
 
 from edgewise.baselines import most_frequent
 from edgewise.brokers.choose import open_broker
+from edgewise.dashboard.option import LOCAL, dashboard_at
 from edgewise.demo.people import Person, choose, settle
 from edgewise.demo.processes import Processes, run_to_end
 from edgewise.demo.results import Results, draw, prompts_for, read_rows, suggest
@@ -61,6 +64,8 @@ CLIP_NORM = 1.0  # lets SGD take the large steps that a recurrent network's rare
 @click.option("--broker", default="embedded", show_default=True, help="embedded, mosquitto, or an mqtt:// address.")
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where the run goes. [default: runs/<time>]")
 @click.option("--seed", default=0, show_default=True, help="Of the corpus, the weights and the selection.")
+@click.option("--dashboard", default=LOCAL, show_default=True, metavar="HOST:PORT", help="Where the page is served.")
+@click.option("--no-dashboard", is_flag=True, help="Serve no page.")
 @click.option("--json", "as_json", is_flag=True, help="End with one JSON line on standard output.")
 def command(directory: Path | None, as_json: bool, **options: Any) -> None:
     """Export a model, start a broker, a coordinator and devices, run rounds, and show what was learned.
@@ -74,14 +79,26 @@ def command(directory: Path | None, as_json: bool, **options: Any) -> None:
         raise ConfigError(f"devices: expected at least {DEVICES_LEAST}, got {options['devices']}")
     run = directory or Path("runs") / datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     demo = Demo(run, Console(stderr=True), options)
-    try:
-        results = demo.run()
-    except KeyboardInterrupt:
-        click.echo(f"Stopped. To go on, give the same options and --dir {run}.", err=True)
-        raise click.exceptions.Exit(STOPPED) from None
-    demo.tell(results)
-    if as_json:
-        click.echo(results.as_json())
+    with dashboard_at(run, None if options["no_dashboard"] else options["dashboard"]) as page:
+        try:
+            results = demo.run()
+        except KeyboardInterrupt:
+            click.echo(f"Stopped. To go on, give the same options and --dir {run}.", err=True)
+            raise click.exceptions.Exit(STOPPED) from None
+        demo.tell(results)
+        if as_json:
+            click.echo(results.as_json())
+        if page:
+            _linger(page, run)
+
+
+def _linger(page: str, run: Path) -> None:
+    """Keep the page up while somebody is there to look at it; a script is not kept waiting."""
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        click.echo(f"\nThe dashboard stays at {page}\nTry its keyboard; Enter or Ctrl-C ends it.", err=True)
+        with contextlib.suppress(KeyboardInterrupt, EOFError):
+            sys.stdin.readline()
+    click.echo(f"To look at this run again: edgewise dashboard --dir {run}", err=True)
 
 
 class Demo:

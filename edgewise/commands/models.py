@@ -14,8 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edgewise.live import number, percent
-from edgewise_coordinator.catalog import Catalog, as_dict
-from edgewise_coordinator.server import directory_lock
+from edgewise_coordinator.catalog import Catalog, as_dict, roll_back_wherever
 from edgewise_coordinator.state import VersionRow
 from edgewise_wire.errors import ConfigError
 from edgewise_wire.files import write_durably
@@ -72,16 +71,17 @@ def show(version: int, directory: Path, as_json: bool) -> None:
 def rollback(version: int, directory: Path, as_json: bool) -> None:
     """Go on from an older version: it becomes the newest once more, and nothing is deleted.
 
-    A coordinator must not be running on the directory. A round that was under way is abandoned.
+    A coordinator that runs on the directory does it between two messages. A round that was under way is abandoned.
     """
-    with _catalog(directory) as catalog, directory_lock(directory):
-        made = catalog.roll_back(version)
+    made = roll_back_wherever(directory, version)
+    with _catalog(directory) as catalog:
+        row = catalog.row(made)
     if as_json:
-        click.echo(json.dumps(as_dict(made)))
+        click.echo(json.dumps(as_dict(row)))
     else:
         click.echo(
-            f"Version {made.version} is version {version} again; rounds go on from it with"
-            f" edgewise coordinate --rounds N, N above {made.version}."
+            f"Version {made} is version {version} again; rounds go on from it with"
+            f" edgewise coordinate --rounds N, N above {made}."
         )
 
 

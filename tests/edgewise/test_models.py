@@ -138,8 +138,11 @@ def test_control_variates_begin_at_zero_after_a_rollback(tmp_path: Path, fixture
     again.store.close()
 
 
-def test_no_rollback_while_a_coordinator_runs_there(run: Path) -> None:
-    with directory_lock(run), pytest.raises(UnavailableError, match="another coordinator runs there"):
+def test_no_rollback_behind_the_back_of_a_coordinator_that_runs_there(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgewise_coordinator.requests.ask_roll_back.__defaults__", (0.3,))
+    with directory_lock(run), pytest.raises(UnavailableError, match="did not answer"):
         said("rollback", 1, "--dir", run)
     assert Catalog(run).rows()[-1].version == 3
 

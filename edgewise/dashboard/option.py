@@ -1,0 +1,39 @@
+"""`--dashboard`, for the commands that have it; what serves it is imported only where it is wanted."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from edgewise_wire.errors import UnavailableError
+
+LOCAL = "127.0.0.1:8750"
+
+
+@contextlib.contextmanager
+def dashboard_at(directory: Path, where: str | None, log_kind: str = "plain") -> Iterator[str]:
+    """Serve a directory's dashboard until the block ends and say where; nothing if `where` is `None`. Gives its link.
+
+    Raises:
+        ConfigError: if `where` is no address.
+        UnavailableError: if nobody can listen there, or the packages are not installed.
+    """
+    if where is None:
+        yield ""
+        return
+    try:
+        from edgewise.dashboard.server import serve
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("edgewise"):
+            raise
+        raise UnavailableError(f"the dashboard needs {error.name!r}: pip install 'edgewise[coordinator]'") from error
+    with serve(directory, where) as serving:
+        if log_kind == "json":  # a log is kept and read by many: no token in it
+            logging.getLogger("edgewise.dashboard").info("dashboard on %s", serving.url)
+        else:
+            click.echo(f"Dashboard: {serving.link}", err=True)
+        yield serving.link
