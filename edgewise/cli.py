@@ -6,6 +6,7 @@ import importlib
 import sys
 
 import click
+from click.shell_completion import CompletionItem
 
 from edgewise_wire.errors import EdgewiseError
 from edgewise_wire.version import __version__
@@ -22,6 +23,8 @@ COMMANDS = {
     "models": "List, show, roll back or export the versions of a model.",
     "fleet": "Make a fleet's certificates; let devices in, shut them out.",
     "device": "Take part in a fleet from this machine.",
+    "doctor": "Check this installation and say what to do.",
+    "completion": "Print a shell's completion script.",
 }
 """Every subcommand with its line of help, in the order in which they are met; the module has the same name."""
 
@@ -47,6 +50,12 @@ class LazyGroup(click.Group):
             ) from error
         command: click.Command = module.command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the commands' names without importing any; options as click does."""
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        return [CompletionItem(name, help=words) for name, words in COMMANDS.items() if name.startswith(incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing any."""

@@ -13,7 +13,13 @@ from rich.text import Text
 
 WIDE = 100  # columns from which on everything has room; below, some columns are merged
 METRIC_NAMES = {"top1": "top-1 %", "top3": "top-3 %"}
-LINES_KEPT = 6  # of the terminal's height: title, headings, rules, status
+LINES_KEPT = 7  # of the terminal's height: title, headings, rules, devices, status
+FIRST_TO_GO = ("MB down", "s", "MB up", "reports", "top-3 %")  # what a terminal that is too narrow does without
+MARKS = {
+    "assigned": ("◌", "blue"), "training": ("●", "yellow"), "uploading": ("↑", "blue"), "offline": ("○", "dim"),
+    "reported": ("✓", "green"), "failed": ("×", "red"),
+}  # fmt: skip
+"""How a device of the round is drawn: told apart by shape as well as by colour. The dashboard's dots say the same."""
 
 
 def megabytes(count: float) -> str:
@@ -71,6 +77,33 @@ def narrowed(row: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
+def fitted(rows: Sequence[Mapping[str, str]], width: int) -> list[dict[str, str]]:
+    """Return rows without the columns that a terminal of so many characters has no room for.
+
+    Example:
+        >>> fitted([{"round": "3", "loss": "5.12", "MB down": "0.75"}], 16)
+        [{'round': '3', 'loss': '5.12'}]
+    """
+    kept = list(rows[0]) if rows else []
+
+    def needed() -> int:
+        return sum(max(len(name), *(len(row[name]) for row in rows)) for name in kept) + 3 * len(kept) - 1
+
+    for name in FIRST_TO_GO:
+        if rows and needed() > width and name in kept:
+            kept.remove(name)
+    return [{name: row[name] for name in kept} for row in rows]
+
+
+def devices_line(states: Sequence[str], width: int) -> Text:
+    """Return the round's devices as a line of marks, each with its state's shape and colour."""
+    line = Text(no_wrap=True, overflow="ellipsis")
+    for state in states[:width]:
+        mark, style = MARKS[state]
+        line.append(mark, style=style)
+    return line
+
+
 class RoundsView:
     """A table that grows while rounds go by. Use as a context manager; `show` may be called as often as one likes.
 
@@ -110,12 +143,13 @@ class RoundsView:
             words = "  ".join(f"{heading} {cell:>9}" for heading, cell in self._rows[-1].items())
             self._console.print(words, soft_wrap=True, highlight=False)
 
-    def show(self, status: str) -> None:
-        """Say what is happening now, below the table."""
+    def show(self, status: str, devices: Sequence[str] = ()) -> None:
+        """Say what is happening now, below the table; `devices` are the states (`MARKS`) of those in the round."""
         if self._live:
             room = max(3, self._console.height - LINES_KEPT)
             words = Text(status, style="dim", overflow="ellipsis", no_wrap=True)
-            self._live.update(Group(self.table(room), words), refresh=True)
+            marks = devices_line(devices, self._console.width)
+            self._live.update(Group(self.table(room), marks, words), refresh=True)
 
     def table(self, latest: int | None = None) -> RenderableType:
         """Return the table of all rounds, or of the latest so many."""
@@ -126,7 +160,8 @@ class RoundsView:
             box=box.SIMPLE_HEAD,
             pad_edge=False,
         )
-        shown = rows if self._console.width >= WIDE else [narrowed(row) for row in rows]
+        width = self._console.width
+        shown = rows if width >= WIDE else fitted([narrowed(row) for row in rows], width)
         for heading in shown[0] if shown else ():
             table.add_column(heading, justify="left" if heading == "phase" else "right", no_wrap=True)
         for row in shown:

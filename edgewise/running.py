@@ -17,6 +17,7 @@ from edgewise_coordinator import requests
 from edgewise_coordinator.catalog import Catalog
 from edgewise_coordinator.history import History
 from edgewise_coordinator.server import Coordinator
+from edgewise_coordinator.snapshot import round_states
 
 VIEW_SECONDS = 0.25
 
@@ -57,7 +58,7 @@ class Run:
                 if request is not None:
                     requests.answer(self._directory, request, partial(self._roll_back, request.version))
                 shown = self._tell(view, shown)
-                view.show(self.coordinator.describe())
+                view.show(self.coordinator.describe(), round_states(self.coordinator))
                 shown_to.show(self.coordinator, self._history.rows)
             self._history.flush()
             self._tell(view, shown)

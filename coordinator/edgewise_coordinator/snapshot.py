@@ -74,7 +74,6 @@ def _round(c: Coordinator) -> dict[str, Any] | None:
     if c.round is None:
         return None
     machine = c.round.machine
-    members = sorted(machine.participants.values(), key=lambda p: p.device)[:DEVICES_SHOWN]
     return {
         "id": c.round.round_id,
         "number": c.round.number,
@@ -85,8 +84,18 @@ def _round(c: Coordinator) -> dict[str, Any] | None:
         "at_work": machine.live,
         "selected": len(machine.participants),
         "seconds": c.clock.now() - c.round.started,
-        "participants": [{"device": p.device, "state": _work(c.round, p), "reason": p.reason} for p in members],
+        "participants": _participants(c.round),
     }
+
+
+def round_states(c: Coordinator) -> list[str]:
+    """Return what each participant of the round in front does, by name; at most `DEVICES_SHOWN`."""
+    return [p["state"] for p in _participants(c.round)] if c.round is not None else []
+
+
+def _participants(current: ActiveRound) -> list[dict[str, str]]:
+    members = sorted(current.machine.participants.values(), key=lambda p: p.device)[:DEVICES_SHOWN]
+    return [{"device": p.device, "state": _work(current, p), "reason": p.reason} for p in members]
 
 
 def _work(current: ActiveRound, participant: Participant) -> str:

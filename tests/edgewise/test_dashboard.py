@@ -39,7 +39,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, fixture_dir: Path) -> Pat
     texts = {f"pi-{n}": (SENTENCES * 4)[n : n + 10] for n in range(2)}
     fleet = MemoryFleet(tmp_path_factory.mktemp("fleet"), fixture_dir / "tiny.tflite", SETTINGS, texts)
     run = fleet.folder / "run"
-    history = History(run / "rounds.jsonl", fleet.coordinator.store, fleet.coordinator.measures)
+    history = History(run / "rounds.jsonl", fleet.coordinator.store, fleet.coordinator.model.is_measured)
     fleet.coordinator.on_round = history.add
     fleet.run()
     history.flush()

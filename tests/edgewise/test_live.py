@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from edgewise.live import RoundsView, cells, megabytes, narrowed, percent
+from edgewise.live import MARKS, RoundsView, cells, devices_line, fitted, megabytes, narrowed, percent
 
 ROW: dict[str, Any] = {
     "round": 3, "phase": "committed", "selected": 8, "reported": 6, "loss": 5.1234, "top1": 0.1056, "top3": 0.2,
@@ -40,7 +40,7 @@ def test_a_narrow_terminal_gets_fewer_columns() -> None:
     assert abandoned["reports"] == "abandoned"
 
 
-@pytest.mark.parametrize("width", [70, 80, 99, 100, 160])
+@pytest.mark.parametrize("width", [30, 40, 50, 70, 80, 99, 100, 160])
 def test_no_number_is_cut_at_any_width(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console(width=width, record=True, file=io.StringIO())
     monkeypatch.setattr("edgewise.live.Console", lambda **_: console)
@@ -70,3 +70,40 @@ def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with RoundsView(["top1"], total=1, quiet=True) as view:
         view.add(ROW)
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_a_very_narrow_terminal_keeps() -> None:
+    rows = [narrowed(cells(ROW, ["top1", "top3"]))]
+    assert list(fitted(rows, 200)[0]) == ["round", "reports", "loss", "top-1 %", "top-3 %", "MB up", "MB down", "s"]
+    assert list(fitted(rows, 30)[0]) == ["round", "loss", "top-1 %"]
+    assert fitted([], 30) == []
+
+
+def test_devices_are_told_apart_without_colour() -> None:
+    line = devices_line(["reported", "training", "failed", "assigned", "uploading", "offline"], 80)
+    assert line.plain == "✓●×◌↑○"
+    assert len({mark for mark, _ in MARKS.values()}) == len(MARKS)
+    assert devices_line(["training"] * 1000, 30).plain == "●" * 30
+
+
+def live(monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=60, height=20)
+    monkeypatch.setattr("edgewise.live.Console", lambda **_: console)
+    with RoundsView(["top1", "top3"], total=2) as view:
+        view.add(ROW)
+        view.show("training: reporting; 1 of 2 reports", ["reported", "training"])
+        assert "✓" in out.getvalue()
+        assert "1 of 2 reports" in out.getvalue()
+    return out.getvalue()
+
+
+def test_a_terminal_has_colours_and_no_color_takes_them_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "\x1b[32m✓" in live(monkeypatch, TERM="xterm-256color")
+    bare = live(monkeypatch, TERM="xterm-256color", NO_COLOR="1")
+    assert not any(f"[{code}m" in bare for code in range(30, 38))
+    assert "✓" in bare
