@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from edgewise_edge.abilities import update_bytes
 from edgewise_edge.budget import Budget
 from edgewise_edge.deltas import weights_to_fetch
-from edgewise_edge.encoding import update_bytes
 from edgewise_edge.host import Host
 from edgewise_edge.policy import Policy
 from edgewise_wire.blobs import BlobStore, check_ref

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import logging
 import math
+import random
 from collections.abc import Callable
 from typing import Protocol
 
-import numpy as np
-
-from edgewise_edge.availability import Availability, bounded
+from edgewise_edge.availability import Availability, Dice, bounded
 from edgewise_edge.budget import Budget
 from edgewise_edge.home import Home
 from edgewise_edge.host import Host
+from edgewise_edge.jobs import Computing, in_process
 from edgewise_edge.link import Heard, Identity, Link, Vouches, sentence
 from edgewise_edge.model import LatestModel
 from edgewise_edge.participation import Entry, Outcome, ParticipationLog
@@ -66,6 +66,7 @@ class Agent:
         policy: the owner's limits, or what returns them as they are now.
         metered: whether the network costs its owner money now.
         rng: jitters the check-ins; nothing that is learned depends on it.
+        computing: where assignments are computed; in this process if left out (see `apart`).
         vouches: takes only assignments that it says the coordinator signed; `None` takes any.
 
     Raises:
@@ -86,8 +87,9 @@ class Agent:
         clock: Clock | None = None,
         policy: Policy | Callable[[], Policy] | None = None,
         metered: Callable[[], bool] = lambda: False,
-        rng: np.random.Generator | None = None,
+        rng: Dice | None = None,
         vouches: Vouches | None = None,
+        computing: Computing | None = None,
     ) -> None:
         self.link = link = Link(transport, identity, vouches)
         self._clock = clock = clock or SystemClock()
@@ -99,10 +101,11 @@ class Agent:
         budget = Budget(records, clock, rules, metered)
         self._status = status = Status(home.status, link, clock)
         model = LatestModel(home)
-        rng = rng or np.random.default_rng(identity.session)
+        rng = rng or random.Random(identity.session)  # noqa: S311 - jitter
         self._availability = Availability(link, host, status, model, clock=clock, policy=rules, budget=budget, rng=rng)
         self._worker = Worker(
-            home, link, host, status, model, records, clock=clock, policy=rules, budget=budget, on_end=self._on_end
+            home, link, host, status, model, records, clock=clock, policy=rules, budget=budget,
+            computing=computing or in_process(host), on_end=self._on_end,
         )  # fmt: skip
         last = records.last_report()
         if last is not None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-
-import numpy as np
+from typing import Protocol
 
 from edgewise_edge.budget import Budget
 from edgewise_edge.host import Counts, Host
@@ -24,6 +23,13 @@ RECHECK_JITTER = 0.2  # so that a fleet which started at once does not speak at 
 COME_BACK_MAX = 7 * 86400.0  # a coordinator cannot send a device away for longer than a week
 
 
+class Dice(Protocol):
+    """What draws a number evenly from a range: `random.Random`, or a NumPy generator."""
+
+    def uniform(self, low: float, high: float, /) -> float:
+        """Draw one."""
+
+
 class Availability:
     """Decides when to offer the device, and offers it.
 
@@ -32,7 +38,7 @@ class Availability:
 
     def __init__(
         self, link: Link, host: Host, status: Status, model: LatestModel,
-        *, clock: Clock, policy: Callable[[], Policy], budget: Budget, rng: np.random.Generator,
+        *, clock: Clock, policy: Callable[[], Policy], budget: Budget, rng: Dice,
     ) -> None:  # fmt: skip
         self._link = link
         self._host = host

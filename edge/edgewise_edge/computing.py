@@ -6,15 +6,14 @@ and the report here if it is arithmetic on the update, and into a phase of its o
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Generator
 
 from edgewise_edge.control import Controls
 from edgewise_edge.correction import Correction
+from edgewise_edge.deltas import assemble
 from edgewise_edge.encoding import encode_update
-from edgewise_edge.home import Home
 from edgewise_edge.host import Host
+from edgewise_edge.jobs import Computed, Job
 from edgewise_edge.local_training import (
     LocalSums,
     LocalUpdate,
@@ -23,48 +22,12 @@ from edgewise_edge.local_training import (
     evaluate_locally,
     train_locally,
 )
-from edgewise_edge.progress import Step
-from edgewise_edge.session import Report, SessionFolder, Work
+from edgewise_edge.progress import NOTHING_DONE, Step
+from edgewise_edge.session import SessionFolder, Work
 from edgewise_edge.weights_file import read_weights
 from edgewise_wire.blobs import BlobStore, make_ref
 from edgewise_wire.errors import RunError
 from edgewise_wire.messages import EvaluationReport, Kind, Measure, UploadRequest
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What is computed: for which work, by which device, on at most how many examples (0 = all)."""
-
-    home: Home
-    work: Work
-    device: str
-    most: int
-
-
-@dataclass(frozen=True, slots=True)
-class Computed:
-    """What came of it: what to report, and the figures for the owner's log. An update's bytes are on disk already."""
-
-    report: Report
-    figures: Mapping[str, float]
-
-
-class Computation(Protocol):
-    """A job on its way."""
-
-    @property
-    def result(self) -> Computed | None:
-        """What came of it, once it is finished."""
-
-    def advance(self) -> Step:
-        """Go on by one batch at the most, and return how far it is.
-
-        Raises:
-            EdgewiseError, OSError, MemoryError: if it cannot go on.
-        """
-
-    def stop(self) -> None:
-        """Stop now; nothing of it counts."""
 
 
 class InProcess:
@@ -72,7 +35,7 @@ class InProcess:
 
     def __init__(self, host: Host, job: Job) -> None:
         self._running = compute(host, job)
-        self._step = Step(0, 0, 0.0)
+        self._step = NOTHING_DONE
         self.result: Computed | None = None
 
     def advance(self) -> Step:
@@ -99,6 +62,8 @@ def compute(host: Host, job: Job) -> Generator[Step, None, Computed]:
     """
     asked = job.work.asked
     blobs = BlobStore(job.home.blobs)
+    if not assemble(asked, blobs):
+        return Computed(None, {})
     trainer = host.trainer(blobs.path(asked.graph.hash), asked.graph.hash)
     weights = read_weights(blobs.path(asked.weights.hash), trainer)
     examples = host.examples(trainer.manifest, Kind(asked.kind))
@@ -112,6 +77,7 @@ def compute(host: Host, job: Job) -> Generator[Step, None, Computed]:
         epochs=asked.epochs, learning_rate=asked.learning_rate, max_examples=job.most,
         rng=device_generator(asked.seed, job.work.round, job.device), correction=_correction(job, blobs, trainer),
     )  # fmt: skip
+    del trainer  # its memory is as large as all that follows; a host may keep it for the next round
     figures = {"examples": update.examples, "steps": update.steps, "loss": update.loss, "norm": update.norm}
     return Computed(_keep(job, update), figures)
 

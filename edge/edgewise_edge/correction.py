@@ -12,10 +12,6 @@ import numpy as np
 
 from edgewise_wire.weights import Array, Flat, WeightSpec, unflatten
 
-SCAFFOLD = "scaffold"
-CORRECTIONS = ("", SCAFFOLD)
-"""The corrections that this device can make, by their names on the wire."""
-
 
 @dataclass(frozen=True, slots=True)
 class Correction:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 
+from edgewise_edge.abilities import NUMBER_BYTES
 from edgewise_wire.blobs import BlobStore, check_ref
+from edgewise_wire.encodings import parse
 from edgewise_wire.errors import ConfigError, DataError, InputError, ProtocolError
 from edgewise_wire.messages import Assignment, BlobRef, Delta
-from edgewise_wire.transforms import get
-from edgewise_wire.transforms.delta import follow
-from edgewise_wire.weights import WIRE_DTYPE, from_bytes, to_bytes
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +60,10 @@ def assemble(asked: Assignment, store: BlobStore) -> bool:
 
 
 def _followed(way: tuple[Delta, ...], asked: Assignment, store: BlobStore) -> bytes:
-    count = asked.weights.size // WIRE_DTYPE.itemsize
+    from edgewise_wire.transforms.delta import follow  # NumPy: only where there are differences to follow
+    from edgewise_wire.weights import from_bytes, to_bytes
+
+    count = asked.weights.size // NUMBER_BYTES
     weights = from_bytes(store.read(way[0].base), count) if way and way[0].base else None
     for delta in way:
         weights = follow(delta.encoding, store.read(delta.blob.hash), weights, delta.base, count)
@@ -71,6 +73,6 @@ def _followed(way: tuple[Delta, ...], asked: Assignment, store: BlobStore) -> by
 def _usable(delta: Delta, asked: Assignment) -> bool:
     try:
         check_ref(delta.blob, asked.weights.size)
-        return get(delta.encoding).size(max(1, asked.weights.size // WIRE_DTYPE.itemsize)) == delta.blob.size
+        return parse(delta.encoding).size(max(1, asked.weights.size // NUMBER_BYTES)) == delta.blob.size
     except (ProtocolError, ConfigError):
         return False

@@ -11,27 +11,8 @@ from __future__ import annotations
 from edgewise_edge.control import RESIDUALS, Controls
 from edgewise_edge.home import Home
 from edgewise_edge.session import Work
-from edgewise_wire.errors import ConfigError
-from edgewise_wire.messages import Assignment, Kind
 from edgewise_wire.transforms import Key, get
-from edgewise_wire.weights import WIRE_DTYPE, Flat
-
-
-def unknown(asked: Assignment) -> str | None:
-    """Return why this device cannot encode as it is asked, or `None` if it can."""
-    try:
-        get(asked.encoding)
-    except ConfigError:
-        return f"updates encoded as {asked.encoding!r} are not known to this version"
-    return None
-
-
-def update_bytes(asked: Assignment) -> int:
-    """Return how many bytes an assignment's update will have; 0 for an encoding that is not known."""
-    if asked.kind == Kind.EVALUATE or unknown(asked):
-        return 0
-    numbers = (asked.weights.size + (asked.control.size if asked.correction else 0)) // WIRE_DTYPE.itemsize
-    return get(asked.encoding).size(max(1, numbers))
+from edgewise_wire.weights import Flat
 
 
 def encode_update(home: Home, work: Work, device: str, update: Flat) -> bytes:

@@ -10,14 +10,16 @@ import gc
 import importlib.metadata
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from edgewise_edge.home import Home
-from edgewise_edge.local_training import ArrayExamples, Examples, TrainerLike
 from edgewise_edge.store import ExampleStore
 from edgewise_wire.errors import ModelError
-from edgewise_wire.manifest import Manifest
 from edgewise_wire.messages import Kind
+
+if TYPE_CHECKING:
+    from edgewise_edge.local_training import Examples, TrainerLike
+    from edgewise_wire.manifest import Manifest
 
 RUNTIMES = ("ai-edge-litert", "tflite-runtime")
 
@@ -152,6 +154,7 @@ class DeviceHost:
 
 def next_word_examples(manifest: Manifest, texts: Sequence[str], for_evaluation: bool) -> Examples:
     """Return one example a text that has words, for a next-word model."""
+    from edgewise_edge.local_training import ArrayExamples
     from edgewise_edge.next_word import rows
     from edgewise_edge.tokenizer import WordTokenizer
 

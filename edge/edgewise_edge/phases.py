@@ -19,7 +19,7 @@ from edgewise_wire.errors import RunError
 from edgewise_wire.messages import DeviceState, EvaluationReport, UploadRequest
 
 if TYPE_CHECKING:
-    from edgewise_edge.computing import Computation, Computed
+    from edgewise_edge.jobs import Computation, Computed
 
 REPEAT_SECONDS = 10.0  # an evaluation report is said again until it is acknowledged
 

@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from edgewise_edge.correction import CORRECTIONS
-from edgewise_edge.encoding import unknown
+from edgewise_edge.abilities import CORRECTIONS, unknown_encoding
 from edgewise_edge.hours import parse_hours
 from edgewise_wire.errors import ConfigError
 from edgewise_wire.files import write_durably
@@ -110,7 +109,7 @@ class Policy:
 def _malformed(asked: Assignment) -> str | None:
     if asked.kind not in tuple(Kind):
         return f"assignment kind {asked.kind} is not known to this version"
-    if why := unknown(asked):
+    if why := unknown_encoding(asked):
         return why
     if asked.kind == Kind.EVALUATE:
         return None

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from edgewise_edge.admission import Admission
 from edgewise_edge.budget import Budget
-from edgewise_edge.computing import InProcess, Job
-from edgewise_edge.deltas import assemble, weights_to_fetch
+from edgewise_edge.deltas import weights_to_fetch
 from edgewise_edge.download import Download
 from edgewise_edge.home import Home
 from edgewise_edge.host import Host
+from edgewise_edge.jobs import Computed, Computing, Job
 from edgewise_edge.link import Heard, Link, sentence
 from edgewise_edge.model import LatestModel
 from edgewise_edge.participation import Outcome, ParticipationLog
@@ -60,12 +60,14 @@ class Worker:
 
     def __init__(
         self, home: Home, link: Link, host: Host, status: Status, model: LatestModel, records: ParticipationLog,
-        *, clock: Clock, policy: Callable[[], Policy], budget: Budget, on_end: Callable[[Ended], None],
+        *, clock: Clock, policy: Callable[[], Policy], budget: Budget, computing: Computing,
+        on_end: Callable[[Ended], None],
     ) -> None:  # fmt: skip
         self.work: Work | None = None
         self._home = home
         self._link = link
         self._host = host
+        self._computing = computing
         self._status = status
         self._model = model
         self._records = records
@@ -224,38 +226,43 @@ class Worker:
         work, phase = self.work, self._phase
         if work is None or not phase.finished:
             return
-        if isinstance(phase, Download) and not assemble(work.asked, self._blobs):
-            self._begin(self._download(work, [work.asked.weights]))
-        elif isinstance(phase, Download):
-            self._model.save(work.asked, work.round)
+        if isinstance(phase, Download):
             if self._session.count_begin() > BEGINNINGS_MAX:
                 self.give_up(Outcome.FAILED, f"the process ended {BEGINNINGS_MAX} times while it computed this")
             else:
-                self._begin(self._computing(work))
+                self._begin(self._compute(work))
         elif isinstance(phase, Compute):
-            self._begin(self._sending(work, self._keep_result(work, phase)))
+            self._keep_model(work)
+            found = phase.take_result()
+            report = self._keep_report(work, found)
+            self._begin(self._sending(work, report) if report else self._download(work, [work.asked.weights]))
 
     def _download(self, work: Work, weights: list[BlobRef] | None = None) -> Download:
         refs = [work.asked.graph, *(weights or weights_to_fetch(work.asked, self._blobs))]
         refs += [work.asked.control] if work.asked.correction else []
         return Download(self._link, self._clock, self._blobs, work.round, refs, work.asked.blobs_url)
 
-    def _computing(self, work: Work) -> Compute:
+    def _compute(self, work: Work) -> Compute:
         most = self._policy().examples_used(work.asked.max_examples, self._host.counts().of(work.asked.kind))
         job = Job(self._home, work, self._link.identity.device, most)
-        return Compute(self._clock, lambda: InProcess(self._host, job))
+        return Compute(self._clock, lambda: self._computing(job))
 
     def _sending(self, work: Work, report: Report) -> Phase:
         if isinstance(report, UploadRequest):
             return Upload(self._link, self._clock, work.round, report, self._session.update)
         return SendReport(self._link, self._clock, work, report)
 
-    def _keep_result(self, work: Work, phase: Compute) -> Report:
+    def _keep_report(self, work: Work, found: Computed) -> Report | None:
         """Put the report on disk, whose update is there already."""
-        found = phase.take_result()
-        self._session.save_report(work, found.report)
-        self._recorded(self._records.note, work.digest, found.figures)
+        if found.report is not None:
+            self._session.save_report(work, found.report)
+            self._recorded(self._records.note, work.digest, found.figures)
         return found.report
+
+    def _keep_model(self, work: Work) -> None:
+        """Note the round's model as the latest, if it is here: it predicts, and the next round needs less of it."""
+        if all(self._blobs.has(ref.hash) for ref in (work.asked.graph, work.asked.weights)):
+            self._model.save(work.asked, work.round)
 
     # Ends ----------------------------------------------------------------------------------------------------------
 
@@ -276,6 +283,7 @@ class Worker:
         self.work, self._deadline, self._condition_at = None, math.inf, math.inf
         self._recorded(self._records.end, work.digest, self._clock.wall(), outcome, reason)
         self._recorded(self._session.clear)
+        self._recorded(self._keep_model, work)
         self._recorded(self._blobs.prune, self._model.hashes())
         self._on_end(Ended(work, outcome, reason, come_back))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgewise_edge.abilities import update_bytes
 from edgewise_edge.control import RESIDUALS, Controls, forget_controls
-from edgewise_edge.encoding import update_bytes
 from edgewise_edge.policy import Policy
 from edgewise_wire.messages import Decline, Kind, ReportAck, UploadRequest
 from edgewise_wire.transforms import Key, get

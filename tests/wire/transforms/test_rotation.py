@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgewise_wire.encodings import blocks, padded
 from edgewise_wire.transforms import Key
-from edgewise_wire.transforms.rotation import Rotation, blocks, chunks, hadamard, padded, split_mix
+from edgewise_wire.transforms.rotation import Rotation, chunks, hadamard, split_mix
 
 
 def matrix(order: int) -> np.ndarray:

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgewise_wire.encodings import index_bytes
 from edgewise_wire.errors import InputError, ProtocolError
 from edgewise_wire.transforms import Key, get
-from edgewise_wire.transforms.top_k import _index_bytes, _read_indices, _write_indices
+from edgewise_wire.transforms.top_k import _read_indices, _write_indices
 
 KEY = Key(3, 14, "pi-7")
 
@@ -60,7 +61,7 @@ def test_indices_come_back_in_a_length_that_their_number_fixes(chosen: set[int],
     indices = np.array(sorted(chosen), np.uint32)
     parameters = int(indices[-1]) + 1 + beyond
     data = _write_indices(indices, parameters)
-    assert len(data) == _index_bytes(parameters, len(indices))
+    assert len(data) == index_bytes(parameters, len(indices))
     np.testing.assert_array_equal(_read_indices(memoryview(data), parameters, len(indices)), indices)
 
 
@@ -73,4 +74,4 @@ def test_indices_out_of_order_or_out_of_range_are_refused() -> None:
 
 def test_an_index_costs_at_most_two_bits_more_than_its_logarithm() -> None:
     for parameters, k in ((1_422_250, 14_223), (1_422_250, 142_225), (100_000, 1000)):
-        assert 8 * _index_bytes(parameters, k) / k <= 2.1 + np.log2(parameters / k)
+        assert 8 * index_bytes(parameters, k) / k <= 2.1 + np.log2(parameters / k)

@@ -15,9 +15,6 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, NoReturn, TypeAlias
 
-import flatbuffers
-from flatbuffers import number_types
-
 from edgewise_wire.codec.layout import (
     ENVELOPE,
     IDENTIFIER,
@@ -28,6 +25,7 @@ from edgewise_wire.codec.layout import (
     UnionValue,
     Vector,
 )
+from edgewise_wire.codec.lean_flatbuffers import flatbuffers, number_types
 from edgewise_wire.errors import InputError
 from edgewise_wire.fields import Octets, Scalar, Utf8
 from edgewise_wire.messages import BODIES, PAYLOAD_BYTES, Envelope

@@ -10,13 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewise_wire.encodings import plane_bytes
+
 Codes = NDArray[Any]
 """Codes as unsigned integers, one dimension."""
-
-
-def plane_bytes(count: int) -> int:
-    """Return how many bytes one plane of `count` codes takes."""
-    return -(-count // 8)
 
 
 def pack(codes: Codes, bits: int) -> bytes:

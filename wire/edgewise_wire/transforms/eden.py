@@ -15,11 +15,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewise_wire.errors import ConfigError, ProtocolError
+from edgewise_wire.encodings import BLOCK, blocks, plane_bytes, quantiser
+from edgewise_wire.errors import ProtocolError
 from edgewise_wire.transforms import bits as planes
 from edgewise_wire.transforms import header
 from edgewise_wire.transforms.base import LARGEST, Bytes, Codec, Encoded, Key, Residual, check_values
-from edgewise_wire.transforms.rotation import BLOCK, Matrix, Rotation, blocks, chunks, padded
+from edgewise_wire.transforms.rotation import Matrix, Rotation, chunks
 from edgewise_wire.weights import Flat
 
 LEVELS: dict[int, tuple[float, ...]] = {
@@ -83,12 +84,8 @@ def _least_error(rr: Flat, rq: Flat, qq: Flat) -> Flat:
 
 
 def _codec(name: str, number: int, bits: int, scale: Scale, *, unbiased: bool = False, growth: float = 1.0) -> Codec:
-    if bits not in LEVELS:
-        raise ConfigError(f"{name}: expected 1 to {max(LEVELS)} bits, got {bits}")
+    size = quantiser(name, bits).size
     table = np.array([*LEVELS[bits], *(-level for level in LEVELS[bits])], np.float32)
-
-    def size(parameters: int) -> int:
-        return header.HEADER_BYTES + 4 * blocks(parameters) + bits * planes.plane_bytes(padded(parameters))
 
     def encode(update: Flat, key: Key, residual: Residual) -> Encoded:
         # Divided by a power of two, so that no square leaves float32's range whatever the update's size.
@@ -108,7 +105,7 @@ def _codec(name: str, number: int, bits: int, scale: Scale, *, unbiased: bool = 
         scales = _read_scales(body[:at])
         rotation, out = Rotation(parameters, key, ROUNDS), np.empty(parameters, np.float32)
         for chunk in chunks(parameters):
-            length = bits * planes.plane_bytes(chunk.padded)
+            length = bits * plane_bytes(chunk.padded)
             codes = planes.unpack(body[at : at + length], chunk.padded, bits)
             at += length
             matrix = table.take(codes).reshape(chunk.block, chunk.columns)

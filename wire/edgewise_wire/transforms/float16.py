@@ -10,6 +10,7 @@ import struct
 
 import numpy as np
 
+from edgewise_wire.encodings import Encoding
 from edgewise_wire.errors import ProtocolError
 from edgewise_wire.transforms import header
 from edgewise_wire.transforms.base import LARGEST, Bytes, Codec, Encoded, Key, Residual, check_values
@@ -29,8 +30,7 @@ def float16() -> Codec:
         (20, array([ 1.0004442e-09, -2.9995135e-09], dtype=float32))
     """
 
-    def size(parameters: int) -> int:
-        return header.HEADER_BYTES + 4 + 2 * parameters
+    size = Encoding("float16").size
 
     def encode(update: Flat, key: Key, residual: Residual) -> Encoded:
         scale = power_scale(check_values(update))

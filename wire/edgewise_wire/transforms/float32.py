@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgewise_wire.encodings import Encoding
 from edgewise_wire.errors import ProtocolError
 from edgewise_wire.transforms.base import LARGEST, Bytes, Codec, Encoded, Key, Residual, check_values
 from edgewise_wire.weights import WIRE_DTYPE, Flat, to_bytes
@@ -29,7 +30,7 @@ def float32() -> Codec:
         check_finite(update)
         return update
 
-    return Codec("float32", encode, decode, lambda parameters: 4 * parameters, unbiased=True, linear=True)
+    return Codec("float32", encode, decode, Encoding("float32").size, unbiased=True, linear=True)
 
 
 def check_finite(values: Flat) -> None:

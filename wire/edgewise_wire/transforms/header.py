@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import struct
 
+from edgewise_wire.encodings import HEADER_BYTES
 from edgewise_wire.errors import ProtocolError
 from edgewise_wire.transforms.base import Bytes, Key
 
 VERSION = 1
 _FIELDS = struct.Struct("<BBHII")  # version, codec, argument, parameters, tag of the key
-HEADER_BYTES = _FIELDS.size
 
 FLOAT16, ROTATED, EDEN, LLOYD, TOP_K = range(1, 6)
 """The codecs' numbers in the header; append only."""

@@ -10,14 +10,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewise_wire.errors import ConfigError, ProtocolError
+from edgewise_wire.encodings import BLOCK, blocks, plane_bytes, quantiser
+from edgewise_wire.errors import ProtocolError
 from edgewise_wire.transforms import bits as planes
 from edgewise_wire.transforms import header
 from edgewise_wire.transforms.base import LARGEST, Bytes, Codec, Encoded, Key, Residual, check_values
-from edgewise_wire.transforms.rotation import BLOCK, Matrix, Rotation, blocks, chunks, padded
+from edgewise_wire.transforms.rotation import Matrix, Rotation, chunks
 from edgewise_wire.weights import Flat
 
-MOST_BITS = 8
 FLAT = np.float32(2.0**-100)  # a block whose values differ by less is sent as its least value alone
 SPREAD = 16.0  # a rotated block of norm 1 lies within ±8/√block, but for one block in 10^10 (Hoeffding)
 
@@ -39,12 +39,8 @@ def rotated(bits: int) -> Codec:
         >>> bool(np.abs(codec.decode(codec.encode(x, key, None).data, 3, key) - x).max() < 0.1)
         True
     """
-    if not 1 <= bits <= MOST_BITS:
-        raise ConfigError(f"rotated quantisation: expected 1 to {MOST_BITS} bits, got {bits}")
+    size = quantiser("rotated", bits).size
     top = (1 << bits) - 1
-
-    def size(parameters: int) -> int:
-        return header.HEADER_BYTES + 8 * blocks(parameters) + bits * planes.plane_bytes(padded(parameters))
 
     def encode(update: Flat, key: Key, residual: Residual) -> Encoded:
         check_values(update)
@@ -62,7 +58,7 @@ def rotated(bits: int) -> Codec:
         low, step = _read_ranges(body[:at], top)
         rotation, out = Rotation(parameters, key), np.empty(parameters, np.float32)
         for chunk in chunks(parameters):
-            length = bits * planes.plane_bytes(chunk.padded)
+            length = bits * plane_bytes(chunk.padded)
             codes = planes.unpack(body[at : at + length], chunk.padded, bits)
             at += length
             place = slice(chunk.column, chunk.column + chunk.columns)

@@ -16,10 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewise_wire.encodings import BLOCK, block_length
 from edgewise_wire.transforms.base import Key
 from edgewise_wire.weights import Flat
 
-BLOCK = 4096  # long enough for the central limit theorem, and a scale of 4 bytes a block is 1/128 of a bit a number
 COLUMNS = 64  # neighbours in a butterfly; shorter runs leave NumPy's loops idle, longer ones leave the L2 cache
 CHUNK = BLOCK * COLUMNS
 
@@ -42,27 +42,12 @@ class Chunk(NamedTuple):
         return self.block * self.columns
 
 
-def block_length(parameters: int) -> int:
-    """Return the length of a block: 4096, or the next power of two for a shorter vector."""
-    return min(BLOCK, 1 << max(0, parameters - 1).bit_length())
-
-
 def chunks(parameters: int) -> Iterator[Chunk]:
     """Yield a vector's chunks."""
     block = block_length(parameters)
     for number, start in enumerate(range(0, parameters, CHUNK)):
         stop = min(start + CHUNK, parameters)
         yield Chunk(start, stop, block, -(-(stop - start) // block), number * COLUMNS)
-
-
-def blocks(parameters: int) -> int:
-    """Return how many blocks a vector has."""
-    return -(-parameters // block_length(parameters))
-
-
-def padded(parameters: int) -> int:
-    """Return how many numbers all blocks have together."""
-    return blocks(parameters) * block_length(parameters)
 
 
 class Rotation:

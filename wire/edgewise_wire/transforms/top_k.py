@@ -15,7 +15,8 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewise_wire.errors import ConfigError, InputError, ProtocolError
+from edgewise_wire.encodings import index_bytes, largest, low_bits, plane_bytes, top_k_count, unary_bits
+from edgewise_wire.errors import InputError, ProtocolError
 from edgewise_wire.transforms import bits as planes
 from edgewise_wire.transforms import header
 from edgewise_wire.transforms.base import Bytes, Codec, Encoded, Key, Residual, check_values
@@ -24,8 +25,6 @@ from edgewise_wire.weights import Flat
 
 Indices = NDArray[np.uint32]
 """Places of the values that are sent, ascending."""
-
-MOST = 0.5  # beyond it float16 of everything is smaller
 
 
 def top_k(fraction: float) -> Codec:
@@ -45,17 +44,12 @@ def top_k(fraction: float) -> Codec:
         >>> codec.decode(sent.data, 4, key), sent.residual
         (array([ 0., -8.,  0.,  0.], dtype=float32), array([1., 0., 2., 3.], dtype=float32))
     """
-    if not 0 < fraction <= MOST:
-        raise ConfigError(f"top-k: expected a fraction above 0 and at most {MOST}, got {fraction}")
-
-    def size(parameters: int) -> int:
-        k = _count(parameters, fraction)
-        return header.HEADER_BYTES + 4 + _index_bytes(parameters, k) + 2 * k
+    size = largest(fraction).size
 
     def encode(update: Flat, key: Key, residual: Residual) -> Encoded:
         total = _with_residual(update, residual)
         check_values(total)
-        chosen = _largest(total, _count(len(total), fraction))
+        chosen = _largest(total, top_k_count(len(total), fraction))
         values = total[chosen]
         scale = power_scale(float(np.abs(values).max()))
         halves = (values * np.float32(1 / scale)).astype(HALF)
@@ -65,7 +59,7 @@ def top_k(fraction: float) -> Codec:
 
     def decode(data: Bytes, parameters: int, key: Key) -> Flat:
         body = header.check(data, size(parameters), header.TOP_K, 0, parameters, key)
-        k, at = _count(parameters, fraction), 4 + _index_bytes(parameters, _count(parameters, fraction))
+        k, at = top_k_count(parameters, fraction), 4 + index_bytes(parameters, top_k_count(parameters, fraction))
         values = halves_to_floats(body[at:], read_scale(body[:4]))
         indices = _read_indices(body[4:at], parameters, k)
         out = np.zeros(parameters, np.float32)
@@ -73,10 +67,6 @@ def top_k(fraction: float) -> Codec:
         return out
 
     return Codec(f"topk-{fraction:g}", encode, decode, size, stateful=True, growth=math.inf)
-
-
-def _count(parameters: int, fraction: float) -> int:
-    return max(1, math.ceil(fraction * parameters))
 
 
 def _with_residual(update: Flat, residual: Residual) -> Flat:
@@ -92,29 +82,16 @@ def _largest(values: Flat, k: int) -> Indices:
     return np.sort(chosen).astype(np.uint32)
 
 
-def _low_bits(parameters: int, k: int) -> int:
-    return max(0, (parameters // k).bit_length() - 1)
-
-
-def _unary_bits(parameters: int, k: int) -> int:
-    return k + ((parameters - 1) >> _low_bits(parameters, k))
-
-
-def _index_bytes(parameters: int, k: int) -> int:
-    lows = _low_bits(parameters, k) * planes.plane_bytes(k)
-    return lows + planes.plane_bytes(_unary_bits(parameters, k))
-
-
 def _write_indices(indices: Indices, parameters: int) -> bytes:
-    low = _low_bits(parameters, len(indices))
-    unary = np.zeros(_unary_bits(parameters, len(indices)), bool)
+    low = low_bits(parameters, len(indices))
+    unary = np.zeros(unary_bits(parameters, len(indices)), bool)
     unary[(indices >> np.uint32(low)) + np.arange(len(indices), dtype=np.uint32)] = True
     return planes.pack(indices, low) + np.packbits(unary, bitorder="little").tobytes()
 
 
 def _read_indices(data: memoryview, parameters: int, k: int) -> Indices:
-    low = _low_bits(parameters, k)
-    at = low * planes.plane_bytes(k)
+    low = low_bits(parameters, k)
+    at = low * plane_bytes(k)
     unary = np.unpackbits(np.frombuffer(data[at:], np.uint8), bitorder="little")
     ones = np.flatnonzero(unary)
     if len(ones) != k:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import numpy as np
+from typing import Protocol
 
 from edgewise_wire.errors import ConfigError
 
@@ -92,6 +91,13 @@ class Pacer:
         self._bytes.spend(size)
 
 
+class Dice(Protocol):
+    """What draws a number evenly from 0 to 1: `random.Random`, or a NumPy generator."""
+
+    def random(self) -> float:
+        """Draw one."""
+
+
 class Backoff:
     """The waits between attempts to connect: doubling, with jitter, so that a fleet does not return as one.
 
@@ -99,12 +105,13 @@ class Backoff:
     and Jitter", the "equal jitter").
 
     Example:
-        >>> backoff = Backoff(np.random.default_rng(0), base=1, cap=8)
+        >>> import random
+        >>> backoff = Backoff(random.Random(0), base=1, cap=8)
         >>> [0.5 * 2**n <= backoff.next() <= 2**n for n in range(4)]
         [True, True, True, True]
     """
 
-    def __init__(self, rng: np.random.Generator, *, base: float = 0.25, cap: float = 30.0) -> None:
+    def __init__(self, rng: Dice, *, base: float = 0.25, cap: float = 30.0) -> None:
         self._rng = rng
         self._base = base
         self._cap = cap

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import queue
+import random
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-import numpy as np
 
 from edgewise_wire.errors import ConfigError, TransportError
 from edgewise_wire.transport.address import TlsFiles, check_protocol, parse_address
@@ -18,7 +17,7 @@ from edgewise_wire.transport.filters import check_filter, check_topic
 from edgewise_wire.transport.mailbox import Bell, Inbox, Limit, Outbox, Outgoing
 from edgewise_wire.transport.mqtt.link import Link
 from edgewise_wire.transport.mqtt.shared import MESSAGE_MAX, Filters, Settings, Shared
-from edgewise_wire.transport.pacing import Backoff, Pacer, PublishRate
+from edgewise_wire.transport.pacing import Backoff, Dice, Pacer, PublishRate
 
 _log = logging.getLogger("edgewise.transport")
 
@@ -82,7 +81,7 @@ class MqttTransport:
         inbox_bytes: int = 32 * 1024 * 1024,
         outbox_limit: int = 10_000,
         outbox_bytes: int = 64 * 1024 * 1024,
-        rng: np.random.Generator | None = None,
+        rng: Dice | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not client_id or not 1 <= keepalive <= 65_535:
@@ -115,7 +114,7 @@ class MqttTransport:
             bell=bell,
             clock=clock,
         )
-        self._backoff = Backoff(rng if rng is not None else np.random.default_rng())
+        self._backoff = Backoff(rng if rng is not None else random.Random())  # noqa: S311 - jitter
         self._link: Link | None = None
         self._thread: threading.Thread | None = None
 
