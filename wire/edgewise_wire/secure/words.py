@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewise_wire.encodings import plane_bytes
 from edgewise_wire.errors import ProtocolError
 from edgewise_wire.transforms import bits as planes
 
@@ -17,7 +18,7 @@ Words = NDArray[np.uint32]
 
 def packed_bytes(length: int, width: int) -> int:
     """Return how many bytes `length` words of `width` bits take."""
-    return width // 8 * length + width % 8 * planes.plane_bytes(length)
+    return width // 8 * length + width % 8 * plane_bytes(length)
 
 
 def pack(words: Words, width: int) -> bytes:
