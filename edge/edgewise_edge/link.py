@@ -104,8 +104,8 @@ class Link:
         """Publish the presence."""
         self._publish(self._state, self.identity.presence(online=online), retain=True, qos=1)
 
-    def say(self, body: Body, round_number: int = 0, *, qos: int = 1) -> bool:
-        """Say something to the coordinator; return whether it went to the transport.
+    def say(self, body: Body, round_number: int = 0, *, qos: int = 1, to: str = "") -> bool:
+        """Say something to the coordinator, or `to` an aggregator; return whether it went to the transport.
 
         While the link is down nothing is said: hours of repetitions would wait in the outbox, and the check-in that
         follows every reconnect tells the coordinator how things stand.
@@ -115,7 +115,8 @@ class Link:
         self._said += 1
         message_id = (self.identity.session + self._said) % (1 << 64)
         payload = encode(Envelope(self.identity.fleet, round_number, message_id, body))
-        return self._publish(self._topic, payload, retain=False, qos=qos)
+        topic = topics.device_up_to(self.identity.fleet, self.identity.device, to) if to else self._topic
+        return self._publish(topic, payload, retain=False, qos=qos)
 
     def hear(self, message: Message) -> Heard | None:
         """Return what a message says, or `None` if it is not for this device or not valid."""

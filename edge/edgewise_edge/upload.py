@@ -23,16 +23,20 @@ class Upload(Phase):
     """One update on its way. It holds no more of the file than one chunk, and remembers nothing a restart would need.
 
     Law: what is sent is the file at `path`, every chunk checked against `request.update`, and nothing before a grant.
+    It goes `to` the aggregator that the assignment names, or to the coordinator.
     """
 
     state = DeviceState.UPLOADING
 
-    def __init__(self, link: Link, clock: Clock, round_number: int, request: UploadRequest, path: Path) -> None:
+    def __init__(
+        self, link: Link, clock: Clock, round_number: int, request: UploadRequest, path: Path, to: str = ""
+    ) -> None:
         self._link = link
         self._clock = clock
         self._round = round_number
         self._request = request
         self._path = path
+        self._to = to
         self._window = 0
         self._have = ChunkSet(chunk_count(request.update))
         self._flying: set[int] = set()
@@ -61,7 +65,7 @@ class Upload(Phase):
         """Ask; until the answer nothing is sent, since nobody knows what of it would be new."""
         self._window = 0
         self._flying.clear()
-        self._link.say(self._request, self._round)
+        self._link.say(self._request, self._round, to=self._to)
         self.due = self._clock.now() + SILENCE_SECONDS
 
     def hear(self, heard: Heard) -> None:
@@ -95,7 +99,7 @@ class Upload(Phase):
         missing = (n for n in range(self._have.count) if n not in self._have and n not in self._flying)
         for index in list(islice(missing, max(room, 0))):
             data = chunk(self._path, self._request.update, index)
-            if not self._link.say(UploadChunk(self._request.attempt, index, data), self._round):
+            if not self._link.say(UploadChunk(self._request.attempt, index, data), self._round, to=self._to):
                 return  # the outbox is full: the silence that follows asks again
             self._flying.add(index)
             self.bytes_up += len(data)

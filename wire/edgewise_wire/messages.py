@@ -217,7 +217,9 @@ class Assignment:
     its reports what it left unsaid (error feedback) is settled. `deltas` lead to `weights`, one after the other: a
     device that has the base of one may fetch that and those behind it in the place of `weights`. `blobs_url` is where
     the blobs are to be had over HTTP(S) too, each at `blobs_url/{hash in hexadecimal}`; empty for nowhere. `secure`
-    asks for a masked update, whose `encoding` is then `masked`.
+    asks for a masked update, whose `encoding` is then `masked`. `aggregator` is who takes the update: `UploadRequest`
+    and `UploadChunk` go to `topics.device_up_to` with that name; empty for the coordinator, which takes the update of
+    a device that does not know this field, too.
     """
 
     attempt: U32 = 0
@@ -239,6 +241,7 @@ class Assignment:
     deltas: Annotated[tuple[Delta, ...], Many(most=DELTAS_MAX)] = ()
     blobs_url: Url = ""
     secure: SecureTerms = SecureTerms()
+    aggregator: Name = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Five levels below the root at the most, so that brokers which allow seven (AWS I
 
     ew/1/{fleet}/device/{device}/state   retained presence, last will = offline
     ew/1/{fleet}/device/{device}/up      what the device says
+    ew/1/{fleet}/device/{device}/up/{aggregator}   an update on its way to an aggregator
     ew/1/{fleet}/device/{device}/down    what the coordinator says to it
     ew/1/{fleet}/blob/{hash}/{n}         chunk n of a graph or of a round's weights, retained
 """
@@ -22,7 +23,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class DeviceTopic(NamedTuple):
-    """What a device topic says: whose it is and which channel (`state`, `up` or `down`)."""
+    """What a device topic says: whose it is and which channel (`state`, `up`, `up/{aggregator}` or `down`)."""
 
     device: str
     channel: str
@@ -56,6 +57,11 @@ def device_up(fleet: str, device: str) -> str:
     return f"{ROOT}/{fleet}/device/{device}/up"
 
 
+def device_up_to(fleet: str, device: str, aggregator: str) -> str:
+    """Return the topic on which a device sends its update to an aggregator; it is under the device's own."""
+    return f"{device_up(fleet, device)}/{aggregator}"
+
+
 def device_down(fleet: str, device: str) -> str:
     """Return the topic on which the coordinator speaks to a device."""
     return f"{ROOT}/{fleet}/device/{device}/down"
@@ -82,6 +88,8 @@ def parse_device_topic(fleet: str, topic: str) -> DeviceTopic | None:
     if not topic.startswith(prefix):
         return None
     device, _, channel = topic[len(prefix) :].partition("/")
-    if channel not in ("state", "up", "down") or not _NAME.fullmatch(device):
+    kind, _, aggregator = channel.partition("/")
+    known = kind == "up" and _NAME.fullmatch(aggregator) if "/" in channel else channel in ("state", "up", "down")
+    if not known or not _NAME.fullmatch(device):
         return None
     return DeviceTopic(device, channel)

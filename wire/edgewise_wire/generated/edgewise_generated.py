@@ -1386,8 +1386,15 @@ class Assignment(object):
             return obj
         return None
 
+    # Assignment
+    def Aggregator(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(42))
+        if o != 0:
+            return self._tab.String(o + self._tab.Pos)
+        return None
+
 def AssignmentStart(builder):
-    builder.StartObject(19)
+    builder.StartObject(20)
 
 def AssignmentAddAttempt(builder, attempt):
     builder.PrependUint32Slot(0, attempt, 0)
@@ -1451,6 +1458,9 @@ def AssignmentAddBlobsUrl(builder, blobsUrl):
 
 def AssignmentAddSecure(builder, secure):
     builder.PrependUOffsetTRelativeSlot(18, flatbuffers.number_types.UOffsetTFlags.py_type(secure), 0)
+
+def AssignmentAddAggregator(builder, aggregator):
+    builder.PrependUOffsetTRelativeSlot(19, flatbuffers.number_types.UOffsetTFlags.py_type(aggregator), 0)
 
 def AssignmentEnd(builder):
     return builder.EndObject()

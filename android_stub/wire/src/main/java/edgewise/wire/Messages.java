@@ -498,12 +498,12 @@ public final class Messages {
     }
 
     /** What the coordinator asks of a device in a round. */
-    public record Assignment(long attempt, int kind, BlobRef graph, BlobRef weights, long version, long epochs, float learningRate, long maxExamples, long seed, float deadline, float mu, String encoding, byte[] signature, String correction, BlobRef control, long controlRound, List<Delta> deltas, String blobsUrl, SecureTerms secure) implements Body {
-        public static final Assignment ABSENT = new Assignment(0L, 0, BlobRef.ABSENT, BlobRef.ABSENT, 0L, 1L, 0.0f, 0L, 0L, 0.0f, 0.0f, "", new byte[0], "", BlobRef.ABSENT, 0L, Collections.emptyList(), "", SecureTerms.ABSENT);
+    public record Assignment(long attempt, int kind, BlobRef graph, BlobRef weights, long version, long epochs, float learningRate, long maxExamples, long seed, float deadline, float mu, String encoding, byte[] signature, String correction, BlobRef control, long controlRound, List<Delta> deltas, String blobsUrl, SecureTerms secure, String aggregator) implements Body {
+        public static final Assignment ABSENT = new Assignment(0L, 0, BlobRef.ABSENT, BlobRef.ABSENT, 0L, 1L, 0.0f, 0L, 0L, 0.0f, 0.0f, "", new byte[0], "", BlobRef.ABSENT, 0L, Collections.emptyList(), "", SecureTerms.ABSENT, "");
         public static final Layout<Assignment> LAYOUT = new Layout<>(
                 "Assignment",
-                v -> new Assignment((Long) v[0], (Integer) v[1], (BlobRef) v[2], (BlobRef) v[3], (Long) v[4], (Long) v[5], (Float) v[6], (Long) v[7], (Long) v[8], (Float) v[9], (Float) v[10], (String) v[11], (byte[]) v[12], (String) v[13], (BlobRef) v[14], (Long) v[15], cast(v[16]), (String) v[17], (SecureTerms) v[18]),
-                m -> new Object[] {m.attempt(), m.kind(), m.graph(), m.weights(), m.version(), m.epochs(), m.learningRate(), m.maxExamples(), m.seed(), m.deadline(), m.mu(), m.encoding(), m.signature(), m.correction(), m.control(), m.controlRound(), m.deltas(), m.blobsUrl(), m.secure()},
+                v -> new Assignment((Long) v[0], (Integer) v[1], (BlobRef) v[2], (BlobRef) v[3], (Long) v[4], (Long) v[5], (Float) v[6], (Long) v[7], (Long) v[8], (Float) v[9], (Float) v[10], (String) v[11], (byte[]) v[12], (String) v[13], (BlobRef) v[14], (Long) v[15], cast(v[16]), (String) v[17], (SecureTerms) v[18], (String) v[19]),
+                m -> new Object[] {m.attempt(), m.kind(), m.graph(), m.weights(), m.version(), m.epochs(), m.learningRate(), m.maxExamples(), m.seed(), m.deadline(), m.mu(), m.encoding(), m.signature(), m.correction(), m.control(), m.controlRound(), m.deltas(), m.blobsUrl(), m.secure(), m.aggregator()},
                 Slot.scalar("attempt", Slot.Kind.U32, 0L),
                 Slot.scalar("kind", Slot.Kind.U8, 0),
                 Slot.table("graph", BlobRef.LAYOUT, BlobRef.ABSENT),
@@ -522,7 +522,8 @@ public final class Messages {
                 Slot.scalar("control_round", Slot.Kind.U64, 0L),
                 Slot.tables("deltas", Delta.LAYOUT, 16),
                 Slot.utf8("blobs_url", 256),
-                Slot.table("secure", SecureTerms.LAYOUT, SecureTerms.ABSENT));
+                Slot.table("secure", SecureTerms.LAYOUT, SecureTerms.ABSENT),
+                Slot.utf8("aggregator", 64));
 
         @Override
         public Layout<Assignment> layout() {
@@ -530,79 +531,83 @@ public final class Messages {
         }
 
         public Assignment withAttempt(long it) {
-            return new Assignment(it, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure);
+            return new Assignment(it, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator);
         }
 
         public Assignment withKind(int it) {
-            return new Assignment(attempt, it, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure);
+            return new Assignment(attempt, it, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator);
         }
 
         public Assignment withGraph(BlobRef it) {
-            return new Assignment(attempt, kind, it, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure);
+            return new Assignment(attempt, kind, it, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator);
         }
 
         public Assignment withWeights(BlobRef it) {
-            return new Assignment(attempt, kind, graph, it, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure);
+            return new Assignment(attempt, kind, graph, it, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator);
         }
 
         public Assignment withVersion(long it) {
-            return new Assignment(attempt, kind, graph, weights, it, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure);
+            return new Assignment(attempt, kind, graph, weights, it, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator);
         }
 
         public Assignment withEpochs(long it) {
-            return new Assignment(attempt, kind, graph, weights, version, it, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure);
+            return new Assignment(attempt, kind, graph, weights, version, it, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator);
         }
 
         public Assignment withLearningRate(float it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, it, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, it, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator);
         }
 
         public Assignment withMaxExamples(long it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, it, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, it, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator);
         }
 
         public Assignment withSeed(long it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, it, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, it, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator);
         }
 
         public Assignment withDeadline(float it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, it, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, it, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator);
         }
 
         public Assignment withMu(float it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, it, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, it, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator);
         }
 
         public Assignment withEncoding(String it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, it, signature, correction, control, controlRound, deltas, blobsUrl, secure);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, it, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator);
         }
 
         public Assignment withSignature(byte[] it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, it, correction, control, controlRound, deltas, blobsUrl, secure);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, it, correction, control, controlRound, deltas, blobsUrl, secure, aggregator);
         }
 
         public Assignment withCorrection(String it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, it, control, controlRound, deltas, blobsUrl, secure);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, it, control, controlRound, deltas, blobsUrl, secure, aggregator);
         }
 
         public Assignment withControl(BlobRef it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, it, controlRound, deltas, blobsUrl, secure);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, it, controlRound, deltas, blobsUrl, secure, aggregator);
         }
 
         public Assignment withControlRound(long it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, it, deltas, blobsUrl, secure);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, it, deltas, blobsUrl, secure, aggregator);
         }
 
         public Assignment withDeltas(List<Delta> it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, it, blobsUrl, secure);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, it, blobsUrl, secure, aggregator);
         }
 
         public Assignment withBlobsUrl(String it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, it, secure);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, it, secure, aggregator);
         }
 
         public Assignment withSecure(SecureTerms it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, it);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, it, aggregator);
+        }
+
+        public Assignment withAggregator(String it) {
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, it);
         }
     }
 

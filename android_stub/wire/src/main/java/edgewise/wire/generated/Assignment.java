@@ -68,6 +68,9 @@ public final class Assignment extends Table {
   public ByteBuffer blobsUrlInByteBuffer(ByteBuffer _bb) { return __vector_in_bytebuffer(_bb, 38, 1); }
   public edgewise.wire.generated.SecureTerms secure() { return secure(new edgewise.wire.generated.SecureTerms()); }
   public edgewise.wire.generated.SecureTerms secure(edgewise.wire.generated.SecureTerms obj) { int o = __offset(40); return o != 0 ? obj.__assign(__indirect(o + bb_pos), bb) : null; }
+  public String aggregator() { int o = __offset(42); return o != 0 ? __string(o + bb_pos) : null; }
+  public ByteBuffer aggregatorAsByteBuffer() { return __vector_as_bytebuffer(42, 1); }
+  public ByteBuffer aggregatorInByteBuffer(ByteBuffer _bb) { return __vector_in_bytebuffer(_bb, 42, 1); }
 
   public static int createAssignment(FlatBufferBuilder builder,
       long attempt,
@@ -88,11 +91,13 @@ public final class Assignment extends Table {
       long controlRound,
       int deltasOffset,
       int blobsUrlOffset,
-      int secureOffset) {
-    builder.startTable(19);
+      int secureOffset,
+      int aggregatorOffset) {
+    builder.startTable(20);
     Assignment.addControlRound(builder, controlRound);
     Assignment.addSeed(builder, seed);
     Assignment.addVersion(builder, version);
+    Assignment.addAggregator(builder, aggregatorOffset);
     Assignment.addSecure(builder, secureOffset);
     Assignment.addBlobsUrl(builder, blobsUrlOffset);
     Assignment.addDeltas(builder, deltasOffset);
@@ -112,7 +117,7 @@ public final class Assignment extends Table {
     return Assignment.endAssignment(builder);
   }
 
-  public static void startAssignment(FlatBufferBuilder builder) { builder.startTable(19); }
+  public static void startAssignment(FlatBufferBuilder builder) { builder.startTable(20); }
   public static void addAttempt(FlatBufferBuilder builder, long attempt) { builder.addInt(0, (int) attempt, (int) 0L); }
   public static void addKind(FlatBufferBuilder builder, int kind) { builder.addByte(1, (byte) kind, (byte) 0); }
   public static void addGraph(FlatBufferBuilder builder, int graphOffset) { builder.addOffset(2, graphOffset, 0); }
@@ -137,6 +142,7 @@ public final class Assignment extends Table {
   public static void startDeltasVector(FlatBufferBuilder builder, int numElems) { builder.startVector(4, numElems, 4); }
   public static void addBlobsUrl(FlatBufferBuilder builder, int blobsUrlOffset) { builder.addOffset(17, blobsUrlOffset, 0); }
   public static void addSecure(FlatBufferBuilder builder, int secureOffset) { builder.addOffset(18, secureOffset, 0); }
+  public static void addAggregator(FlatBufferBuilder builder, int aggregatorOffset) { builder.addOffset(19, aggregatorOffset, 0); }
   public static int endAssignment(FlatBufferBuilder builder) {
     int o = builder.endTable();
     return o;
