@@ -249,9 +249,7 @@ class Worker:
 
     def _sending(self, work: Work, report: Report) -> Phase:
         if isinstance(report, UploadRequest):
-            return Upload(
-                self._link, self._clock, work.round, report, self._session.update, to=work.asked.aggregator
-            )
+            return Upload(self._link, self._clock, work.round, report, self._session.update, to=work.asked.aggregator)
         return SendReport(self._link, self._clock, work, report)
 
     def _keep_report(self, work: Work, found: Computed) -> Report | None:

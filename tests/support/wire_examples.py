@@ -105,6 +105,11 @@ LATER = {
         "scaffold", WEIGHTS, 40, (Delta(HASH, WEIGHTS, "eden-4"),), "https://blobs.example:8443/blob",
         SecureTerms(1024, 600, 16, 0.75, 400, 2.5e6, 0.5),
     ),
+    "Assignment-full-6": Assignment(
+        3, 1, GRAPH, WEIGHTS, 12, 2, 0.5, 500, 2**64 - 2, 90.0, 0.125, "masked", bytes(range(64)),
+        "scaffold", WEIGHTS, 40, (Delta(HASH, WEIGHTS, "eden-4"),), "https://blobs.example:8443/blob",
+        SecureTerms(1024, 600, 16, 0.75, 400, 2.5e6, 0.5), "a7",
+    ),
 }  # fmt: skip
 """Bodies that have got further fields: a new file each time, and those of before stay."""
 

@@ -31,6 +31,11 @@ public final class Topics {
         return ROOT + "/" + fleet + "/device/" + device + "/up";
     }
 
+    /** Returns the topic on which a device sends its update to an aggregator; it is under the device's own. */
+    public static String deviceUpTo(String fleet, String device, String aggregator) {
+        return deviceUp(fleet, device) + "/" + aggregator;
+    }
+
     /** Returns the topic on which the coordinator speaks to a device. */
     public static String deviceDown(String fleet, String device) {
         return ROOT + "/" + fleet + "/device/" + device + "/down";
