@@ -41,11 +41,12 @@ class ExactSum:
         array([2. , 1.5], dtype=float32)
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, bits: NDArray[np.int64] | None = None) -> None:
+        """Begin with nothing; `bits` int64[size], zeroed, is where the sum is to stand (memory that others read)."""
         self.size = size
         self.terms = 0
         self.weight = 0.0
-        self._bits: NDArray[np.int64] = np.zeros(size, np.int64)
+        self._bits: NDArray[np.int64] = np.zeros(size, np.int64) if bits is None else bits
         self._block = np.empty(min(size, BLOCK), np.float64)
 
     def add(self, values: Flat, weight: float, factor: float = 1.0) -> None:
@@ -85,6 +86,18 @@ class ExactSum:
         target = self._bits[at : at + len(part)]
         np.add(target, block.view(np.int64), out=target)
         return len(part)
+
+    def merge(self, bits: NDArray[np.int64], terms: int, weight: float) -> None:
+        """Add another sum, given as its `bits`, in place: the same bits as if its terms had been added here.
+
+        Raises:
+            InputError: if it has another size.
+        """
+        if bits.shape != (self.size,):
+            raise InputError(f"sum: expected int64[{self.size}], got int64{list(bits.shape)}")
+        np.add(self._bits, bits, out=self._bits)
+        self.terms += terms
+        self.weight += weight
 
     def check(self, piece: Flat, weight: float, at: int = 0) -> None:
         """Check that `weight` · `piece` can be folded in at element `at`.

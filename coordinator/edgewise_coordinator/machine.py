@@ -6,7 +6,7 @@ clock and at who is available, and returns what is to be done. The server carrie
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, TypeAlias
@@ -26,7 +26,7 @@ class Pool(Protocol):
     def reachable(self, accept: Callable[[Candidate], bool] | None = None) -> int:
         """Return how many do, or could before long, of those whom `accept` takes."""
 
-    def candidates(self) -> list[Candidate]:
+    def candidates(self) -> Sequence[Candidate]:
         """Return those who offer themselves, sorted by name."""
 
 
@@ -253,8 +253,9 @@ class RoundMachine:
     def _eligible(self, candidate: Candidate) -> bool:
         return self.selection.eligible is None or self.selection.eligible(candidate, self.number)
 
-    def _candidates(self, pool: Pool) -> list[Candidate]:
-        return [c for c in pool.candidates() if self._eligible(c)]
+    def _candidates(self, pool: Pool) -> Sequence[Candidate]:
+        offered = pool.candidates()
+        return offered if self.selection.eligible is None else [c for c in offered if self._eligible(c)]
 
     def _assign(self, device: str) -> Action:
         self.participants[device] = Participant(device, attempt=1, since=self.clock.now(), round_id=self.round_id)

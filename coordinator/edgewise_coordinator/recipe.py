@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgewise_coordinator.aggregators.base import Aggregation, Aggregator
@@ -74,6 +74,10 @@ class Recipe:
         """Return an empty aggregate."""
         return self.aggregator.start(self.size(parameters))
 
+    def weight(self, examples: int) -> float:
+        """Return what a report of so many examples weighs in the aggregate."""
+        return 1.0 if self.algorithm.client.uniform or self.aggregator.robust else float(examples)
+
     def weigh(
         self, file: Path, parameters: int, examples: int, *, max_norm: float, check: Check | None, staleness: int = 0
     ) -> Spooled:
@@ -90,12 +94,11 @@ class Recipe:
         Raises:
             InputError: if its length is wrong, a value is NaN or infinite, or its norm is above `max_norm`.
         """
-        weight = 1.0 if self.algorithm.client.uniform or self.aggregator.robust else float(examples)
-        update = Spooled(file, self.size(parameters), weight)
+        update = Spooled(file, self.size(parameters), self.weight(examples))
         if check is None and self.transform is unchanged:
             return update
         norm = update.measure(check, max_norm)
-        return Spooled(file, update.size, weight, self.transform(Arrival(norm, staleness)))
+        return replace(update, factor=self.transform(Arrival(norm, staleness)))
 
     def aggregate(self, total: Aggregation, reports: Sequence[Report]) -> Aggregate:
         """Return what a round's reports come to."""

@@ -60,25 +60,7 @@ class Spooled:
             InputError: if the file has another length, a value is not finite, the norm is above `most`, or from
                 `check`.
         """
-        squares, at = 0.0, 0
-        refused: InputError | None = None
-        for piece in self.pieces():
-            try:
-                if check is not None:
-                    check(piece, self.weight, at)
-            except InputError as error:
-                refused = refused or error
-            wide = piece.astype(np.float64)
-            squares += float(np.einsum("i,i->", wide, wide))  # not dot: its BLAS threads fight for two cores
-            at += len(piece)
-        norm = math.sqrt(squares) if squares < math.inf else squares  # a NaN compares false
-        if at != self.size:
-            raise InputError(f"update: expected float32[{self.size}], got {at} numbers")
-        if not norm <= most:
-            raise InputError(f"update: expected finite values with an L2 norm of at most {most:g}, got {norm:g}")
-        if refused is not None:
-            raise refused
-        return norm
+        return _measured(self, check, most)
 
     def _read(self, data: bytes) -> Flat:
         if len(data) % WIRE_DTYPE.itemsize:
@@ -88,3 +70,48 @@ class Spooled:
     def _check_end(self, rest: bytes) -> None:
         if rest:
             raise InputError(f"update: expected float32[{self.size}], got more")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One device's update in memory, float32[size]: what `Spooled` is on disk, bit for bit in all that it yields."""
+
+    values: Flat
+    weight: float
+    factor: float = 1.0
+
+    @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        return len(self.values)
+
+    def pieces(self, elements: int = PIECE) -> Iterator[Flat]:
+        """Yield the update in consecutive views of at most `elements`."""
+        for start in range(0, self.size, elements):
+            yield self.values[start : start + elements]
+
+    def measure(self, check: Check | None, most: float) -> float:
+        """Return the L2 norm; see `Spooled.measure`. Raises InputError as it does."""
+        return _measured(self, check, most)
+
+
+def _measured(update: Spooled | Held, check: Check | None, most: float) -> float:
+    squares, at = 0.0, 0
+    refused: InputError | None = None
+    for piece in update.pieces():
+        try:
+            if check is not None:
+                check(piece, update.weight, at)
+        except InputError as error:
+            refused = refused or error
+        wide = piece.astype(np.float64)
+        squares += float(np.einsum("i,i->", wide, wide))  # not dot: its BLAS threads fight for two cores
+        at += len(piece)
+    norm = math.sqrt(squares) if squares < math.inf else squares  # a NaN compares false
+    if at != update.size:
+        raise InputError(f"update: expected float32[{update.size}], got {at} numbers")
+    if not norm <= most:
+        raise InputError(f"update: expected finite values with an L2 norm of at most {most:g}, got {norm:g}")
+    if refused is not None:
+        raise refused
+    return norm

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edgewise_coordinator.aggregators.base import Aggregator
 from edgewise_coordinator.exact_sum import ExactSum
 from edgewise_coordinator.spooled import Spooled
@@ -26,6 +29,10 @@ class StreamingMean:
     def add(self, update: Spooled) -> None:
         """Fold an update in."""
         self._sum.add_blocks(update.pieces(), update.weight, update.factor)
+
+    def merge(self, bits: NDArray[np.int64], terms: int, weight: float) -> None:
+        """Add what another process has summed, as `ExactSum.merge` does."""
+        self._sum.merge(bits, terms, weight)
 
     def result(self) -> Flat:
         """Return the mean."""

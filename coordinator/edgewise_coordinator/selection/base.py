@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -52,12 +53,21 @@ class Selection:
         if count < 1 or not candidates:
             return []
         chosen = self.choose(candidates, count, rng)
-        if len(chosen) > count or len(set(chosen)) < len(chosen) or not set(chosen) <= {c.device for c in candidates}:
+        if len(chosen) > count or len(set(chosen)) < len(chosen) or not _among(chosen, candidates):
             raise ConfigError(
                 f"selection {self.name!r}: expected at most {count} different devices of {len(candidates)} candidates,"
                 f" got {chosen[:5]}"
             )
         return chosen
+
+
+def _among(chosen: Sequence[str], candidates: Sequence[Candidate]) -> bool:
+    """Whether all of `chosen` are candidates; these come sorted by name, so nobody else need be looked at."""
+    for device in chosen:
+        at = bisect_left(candidates, device, key=lambda c: c.device)
+        if at == len(candidates) or candidates[at].device != device:
+            return False
+    return True
 
 
 def round_generator(seed: int, round_id: int, draw: int = 0) -> np.random.Generator:
