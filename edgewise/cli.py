@@ -16,6 +16,8 @@ COMMANDS = {
     "export": "Export a trainable model as one .tflite file.",
     "inspect": "Show what is inside a model file.",
     "verify": "Repeat the proof of a model file, without its source.",
+    "simulate": "Simulate a fleet on this machine, in virtual time.",
+    "report": "Write a simulation's report as one HTML page.",
     "broker": "Run an MQTT broker.",
     "coordinate": "Run rounds over a fleet.",
     "status": "Show what a running coordinator does.",

@@ -89,6 +89,22 @@ def recipe_options(command: Command) -> Command:
     return command
 
 
+def defaults() -> dict[str, Any]:
+    """Return every option by name with its default, as `plan` takes them."""
+
+    def nothing() -> None:
+        pass
+
+    recipe_options(nothing)
+    found: list[click.Option] = nothing.__click_params__  # type: ignore[attr-defined]
+    return {option.name or "": option.default if _set(option) else None for option in found}
+
+
+def _set(option: click.Option) -> bool:
+    """Whether an option has a default of its own; click 8.3 has a mark for those that have none."""
+    return option.default is not None and type(option.default).__name__ != "Sentinel"
+
+
 def plan(o: dict[str, Any]) -> Plan:
     """Return what the options in `o` (by name, as click gives them) come to.
 

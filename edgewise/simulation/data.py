@@ -117,8 +117,9 @@ class ArrayData:
         for which in (0, 1):
             found = [_checked(name, devices[name][which], manifest) for name in names]
             ends = np.cumsum([len(one[manifest.weight.name]) for one in found])
-            parts += [{key: np.concatenate([one[key] for one in found]) for key in found[0]}, ends]
-        return cls(names, *parts)
+            parts.append(({key: np.concatenate([one[key] for one in found]) for key in found[0]}, ends))
+        (train, train_ends), (held_out, held_out_ends) = parts
+        return cls(names, train, train_ends, held_out, held_out_ends)
 
     def repeated(self, count: int) -> RepeatedData:
         """Return `count` devices that hold these devices' examples in turn."""
@@ -126,12 +127,13 @@ class ArrayData:
 
     def chosen(self, numbers: Sequence[int]) -> ArrayData:
         """Return the data of these devices only; `numbers` rise."""
-        parts: list[dict[str, Array] | Counts] = []
-        for held_out in (False, True):
-            found = [self.rows(number, held_out=held_out) for number in numbers]
-            parts.append({key: np.concatenate([one[key] for one in found]) for key in found[0]})
-            parts.append(np.cumsum(self.counts(held_out=held_out)[list(numbers)]))
-        return ArrayData([self._devices[n] for n in numbers], *parts)  # type: ignore[arg-type]
+        parts = []
+        for which in (False, True):
+            found = [self.rows(number, held_out=which) for number in numbers]
+            ends = np.cumsum(self.counts(held_out=which)[list(numbers)])
+            parts.append(({key: np.concatenate([one[key] for one in found]) for key in found[0]}, ends))
+        (train, train_ends), (held_out, held_out_ends) = parts
+        return ArrayData([self._devices[n] for n in numbers], train, train_ends, held_out, held_out_ends)
 
 
 class RepeatedData:
@@ -183,15 +185,16 @@ def text_data_of(
         raise DataError(f"the model {manifest.name!r} has no vocabulary: text cannot be made into its inputs")
     tokenizer = WordTokenizer(manifest.vocabulary)
     names = sorted({*train, *held_out})
-    parts: list[dict[str, Array] | Counts] = []
+    parts = []
     for texts, measuring in ((train, False), (held_out, True)):
         found = [
             rows(texts.get(name, ()), tokenizer, steps=manifest.steps, for_evaluation=measuring)._asdict()
             for name in names
         ]
-        parts.append({key: np.concatenate([one[key] for one in found]) for key in found[0]})
-        parts.append(np.cumsum([len(one["labels"]) for one in found]))
-    return ArrayData(names, *parts)  # type: ignore[arg-type]
+        ends = np.cumsum([len(one["labels"]) for one in found])
+        parts.append(({key: np.concatenate([one[key] for one in found]) for key in found[0]}, ends))
+    (train_rows, train_ends), (held_out_rows, held_out_ends) = parts
+    return ArrayData(names, train_rows, train_ends, held_out_rows, held_out_ends)
 
 
 def _checked(device: str, given: Rows, manifest: Manifest) -> dict[str, Array]:

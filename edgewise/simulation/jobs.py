@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 from edgewise_coordinator.algorithms.base import Client
@@ -33,13 +33,17 @@ class Job(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What came of a job. `error` says why there is no update; then nothing of it was added to the sum."""
+    """What came of a job; `norm` is the L2 norm of the update, `factor` what it was shrunk by.
+
+    `error` says why there is no update; then nothing of it was added to the sum.
+    """
 
     device: int
     examples: int = 0
     loss: float = 0.0
     steps: int = 0
     norm: float = 0.0
+    factor: float = 1.0
     error: str = ""
 
 
@@ -65,7 +69,6 @@ class Setup:
         states: where devices keep what is theirs between rounds (control variates, residuals).
         threads: of each interpreter.
         runtime: the TFLite runtime, empty for the best installed.
-        names: the devices' names.
     """
 
     model: str
@@ -78,4 +81,3 @@ class Setup:
     states: str = ""
     threads: int = 1
     runtime: str = ""
-    names: tuple[str, ...] = field(default=(), repr=False)

@@ -1,0 +1,200 @@
+"""`edgewise simulate`: a fleet of virtual devices on this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+from rich.console import Console
+
+from edgewise.recipes import recipe_options
+from edgewise.simulation.compare import applying, folder_of, variants
+from edgewise.simulation.population import PRESETS
+from edgewise.simulation.result import Result
+from edgewise.simulation.run import ENGINES, RUN, Options, Run, open_run, options_of
+from edgewise.simulation.view import SimulationView, duration, summary
+from edgewise_wire.errors import ConfigError, DataError, RunError
+from edgewise_wire.transforms import EXAMPLES
+
+STOPPED = 130  # what shells give a command that Ctrl-C ended
+DEFAULTS = Options()
+NOT_OPTIONS = ("model", "data", "directory", "workers", "engine", "resume", "compare_with", "target", "wire", "as_json")
+
+
+@click.command(short_help="Simulate a fleet on this machine, in virtual time.")
+@click.option("--model", type=click.Path(dir_okay=False, path_type=Path), help="The exported .tflite file.")
+@click.option(
+    "--data",
+    default="corpus",
+    show_default=True,
+    help="Text that `edgewise device import` reads, `corpus` (made up), arrays in a .npz, or module:function.",
+)
+@click.option("--devices", default=0, help="Registered devices. [default: one for each person in the data]")
+@click.option("--cohort", default=DEFAULTS.cohort, show_default=True, help="Reports that close a round.")
+@click.option("--rounds", default=DEFAULTS.rounds, show_default=True, help="Training rounds.")
+@click.option(
+    "--over-selection", default=DEFAULTS.over_selection, show_default=True, help="Devices asked for each report wanted."
+)
+@click.option("--min-reports", default=0, help="Fewest reports that make a round. [default: 4/5 of the cohort]")
+@click.option("--epochs", default=1, show_default=True, help="Passes over a device's examples in a round.")
+@click.option("--learning-rate", default=DEFAULTS.learning_rate, show_default=True, help="Of the devices' SGD.")
+@click.option("--max-examples", default=0, help="Most examples a device uses in a round. [default: all]")
+@click.option(
+    "--compress", default="float32", show_default=True, help=f"How updates are encoded: {', '.join(EXAMPLES)}."
+)
+@click.option("--compress-down", default="", help="How new versions are, such as lloyd-4. [default: as they are]")
+@recipe_options
+@click.option(
+    "--compare", "compare_with",
+    help="Algorithms to run one after the other on the same cohorts and seeds: fedavg,fedprox:mu=0.1,scaffold.",
+)  # fmt: skip
+@click.option(
+    "--fleet", default="ideal", show_default=True, help=f"The virtual fleet: {', '.join(PRESETS)}, or a .json file."
+)
+@click.option("--drop-out", type=float, help="Share of the devices asked that are lost. [default: the fleet's own]")
+@click.option("--trace", default="", help="A CSV or JSON file that says when devices are available.")
+@click.option("--evaluate-every", default=1, show_default=True, help="Rounds between evaluations, 0 for never.")
+@click.option("--evaluation-devices", default=0, help="Most devices that measure, always the same ones. [default: all]")
+@click.option("--target", help="METRIC=VALUE: say after how many rounds and virtual hours it was reached.")
+@click.option(
+    "--selection-timeout", default=DEFAULTS.selection_timeout, show_default=True,
+    help="Virtual seconds to wait for enough devices.",
+)  # fmt: skip
+@click.option("--report-timeout", default=600.0, show_default=True, help="Virtual seconds to wait for reports.")
+@click.option("--offline-grace", default=20.0, show_default=True, help="Virtual seconds that a device may be offline.")
+@click.option("--max-abandoned", default=DEFAULTS.max_abandoned, show_default=True, help="Abandoned rounds in a row.")
+@click.option("--seed", default=0, show_default=True, help="Of everything that is drawn.")
+@click.option("--workers", type=int, help="Processes with one interpreter each. [default: one a core]")
+@click.option("--engine", default="local", show_default=True, type=click.Choice(ENGINES), help="Where devices train.")
+@click.option(
+    "--dir", "directory", default=Path("runs/simulation"), show_default=True, type=click.Path(path_type=Path),
+    help="Where history, checkpoint, model, plot and the table of devices go.",
+)  # fmt: skip
+@click.option("--resume", is_flag=True, help="Go on with the run in --dir; it needs none of its options again.")
+@click.option("--json", "as_json", is_flag=True, help="End with one JSON line on standard output.")
+def command(**given: Any) -> None:
+    """Simulate federated learning over virtual devices: the real rounds and the real .tflite, in virtual time.
+
+    \b
+    Example:
+      edgewise simulate --model model.tflite --data my-chat.txt --cohort 8 --rounds 50 --fleet phones
+      edgewise simulate --model model.tflite --compare fedavg,fedprox:mu=0.1,scaffold --dir runs/compared
+      edgewise simulate --resume --dir runs/simulation
+    """
+    target = _target(given["target"])
+    results = _compare(given) if given["compare_with"] else {"": _one(given, given["directory"], {})}
+    _tell(results, given, target)
+
+
+def _compare(given: dict[str, Any]) -> dict[str, Result]:
+    from edgewise.simulation.plots import draw_curves
+
+    results = {}
+    for label, variant in variants(given["compare_with"]).items():
+        folder = given["directory"] / folder_of(label)
+        ended = given["resume"] and not (folder / RUN).exists()
+        results[label] = _one({**given, "resume": given["resume"] and not ended}, folder, variant, label)
+    draw_curves({label: result.history for label, result in results.items()}, given["directory"] / "comparison.png")
+    return results
+
+
+def _one(given: dict[str, Any], folder: Path, variant: dict[str, Any], label: str = "") -> Result:
+    chosen = {name: value for name, value in given.items() if name not in NOT_OPTIONS}
+    if variant:
+        chosen = applying(variant, chosen)
+    with open_run(
+        given["model"], _said("data", given), options_of(chosen), folder, workers=given["workers"],
+        engine=given["engine"], resume=given["resume"], said=_said_names(),
+    ) as run:  # fmt: skip
+        return _go(run, label)
+
+
+def _go(run: Run, label: str) -> Result:
+    view = SimulationView(run.settings.rounds, label)
+    try:
+        with view:
+            for row in run.rows[-1:]:
+                view.add(row)
+            run.go(on_row=view.add)
+    except KeyboardInterrupt:
+        click.echo(
+            f"Stopped after {run.simulator.state.version} rounds. To go on: edgewise simulate --resume --dir "
+            f"{run.directory}", err=True,
+        )  # fmt: skip
+        raise click.exceptions.Exit(STOPPED) from None
+    result = run.result()
+    if result.measured:
+        result.plot(run.directory / "curve.png")
+    if not result.complete:
+        why = next((row["reason"] for row in reversed(result.history) if row["reason"]), "")
+        raise RunError(f"{why}; {run.settings.max_abandoned + 1} rounds in a row were abandoned")
+    return result
+
+
+def _said_names() -> frozenset[str]:
+    """Return the names of the options that were given, and not left to their defaults."""
+    context = click.get_current_context()
+    return frozenset(
+        name for name in context.params
+        if context.get_parameter_source(name) not in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
+    )  # fmt: skip
+
+
+def _said(name: str, given: dict[str, Any]) -> Any:
+    """Return an option, `None` on resuming if it was not given: the run knows its own."""
+    return given[name] if not given["resume"] or name in _said_names() else None
+
+
+def _target(text: str | None) -> tuple[str, float] | None:
+    if text is None:
+        return None
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise ConfigError(f"--target {text!r}: expected METRIC=NUMBER, such as top1=0.15") from None
+
+
+def _tell(results: dict[str, Result], given: dict[str, Any], target: tuple[str, float] | None) -> None:
+    console = Console(stderr=True)
+    console.print(summary(results))
+    for label, result in results.items():
+        if target:
+            console.print(_reached(label, result, *target), highlight=False)
+    where = given["directory"]
+    console.print(f"History, model, devices and plot: {where}  (report: edgewise report {where})", highlight=False)
+    if given["as_json"]:
+        click.echo(json.dumps({label or "run": as_json(result, target) for label, result in results.items()}))
+
+
+def _reached(label: str, result: Result, metric: str, value: float) -> str:
+    if metric not in result.metrics:
+        raise DataError(f"--target {metric}={value:g}: not measured; there is {', '.join(result.metrics) or 'nothing'}")
+    who, hours = f"{label}: " if label else "", result.hours_until(metric, value)
+    if hours is None:
+        return f"{who}{metric} did not reach {value:g}; it ended at {result.final(metric):.4g}."
+    return (
+        f"{who}{metric} reached {value:g} after {result.rounds_until(metric, value)} rounds, {duration(hours)} virtual."
+    )
+
+
+def as_json(result: Result, target: tuple[str, float] | None) -> dict[str, Any]:
+    """Return what scripts read of a result."""
+    found: dict[str, Any] = {
+        "algorithm": result.algorithm,
+        "rounds": sum(bool(row["round"]) and row["phase"] == "committed" for row in result.history),
+        "hours": result.hours,
+        "bytes_up": sum(row["bytes_up"] for row in result.history),
+        "bytes_down": sum(row["bytes_down"] for row in result.history),
+        "model": str(result.directory / "model.tflite"),
+        **{name: result.final(name) for name in result.metrics},
+    }
+    if target:
+        found["target"] = {
+            "metric": target[0], "value": target[1], "rounds": result.rounds_until(*target),
+            "hours": result.hours_until(*target),
+        }  # fmt: skip
+    return found

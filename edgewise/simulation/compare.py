@@ -1,0 +1,98 @@
+"""Several algorithms on the same devices, cohorts and seeds."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from edgewise.recipes import ALGORITHM_SETTINGS
+from edgewise.simulation.data import TaskData
+from edgewise.simulation.result import Result, Row
+from edgewise.simulation.run import simulate
+from edgewise_coordinator.algorithms.registry import ALGORITHMS
+from edgewise_wire.errors import ConfigError
+
+
+def variants(text: str) -> dict[str, dict[str, Any]]:
+    """Return what to compare: `fedavg,fedadam:server_learning_rate=0.03:momentum=0.9` as options by label.
+
+    Raises:
+        ConfigError: if there are fewer than two, two alike, or a setting is none.
+
+    Example:
+        >>> variants("fedavg,fedprox:mu=0.1")
+        {'fedavg': {'algorithm': 'fedavg'}, 'fedprox:mu=0.1': {'algorithm': 'fedprox', 'mu': 0.1}}
+    """
+    labels = [label.strip() for label in text.split(",") if label.strip()]
+    if len(labels) < 2 or len(set(labels)) < len(labels):
+        raise ConfigError(f"compare: expected two algorithms or more, all different, got {text!r}")
+    return {label: _variant(label) for label in labels}
+
+
+def _variant(label: str) -> dict[str, Any]:
+    parts = label.split(":")
+    settings = [part for part in parts if "=" in part]
+    found: dict[str, Any] = {"algorithm": ":".join(part for part in parts if "=" not in part)}
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        name = name.replace("-", "_")
+        try:
+            if name not in ALGORITHM_SETTINGS:
+                raise ValueError
+            found[name] = int(value) if name == "fleet_size" else float(value)
+        except ValueError:
+            raise ConfigError(
+                f"compare {label!r}: {setting!r} is no setting; expected NAME=NUMBER of {', '.join(ALGORITHM_SETTINGS)}"
+            ) from None
+    return found
+
+
+def applying(variant: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a variant's options on top of those for all, without settings that its algorithm has not."""
+    builder = ALGORITHMS.get(variant["algorithm"])
+    has = set(inspect.signature(builder).parameters) if builder else set(ALGORITHM_SETTINGS)
+    kept = {name: value for name, value in options.items() if name not in ALGORITHM_SETTINGS or name in has}
+    return {**kept, **variant}
+
+
+def compare(
+    model: str | Path | bytes,
+    data: TaskData | Mapping[str, list[str]] | str | Path,
+    algorithms: str,
+    *,
+    directory: str | Path,
+    on_round: Callable[[str, Row], None] = lambda label, row: None,
+    **options: Any,
+) -> dict[str, Result]:
+    """Simulate each of `algorithms` (see `variants`) with otherwise the same `options`, each in a folder of its own.
+
+    Args:
+        model: as for `simulate`.
+        data: as for `simulate`.
+        algorithms: names, with settings of their own if need be.
+        directory: where their folders go, and `comparison.png`.
+        on_round: called with an algorithm's label and a row as it comes.
+        options: as for `simulate`.
+
+    Returns:
+        Results by label.
+
+    Raises:
+        InputError: as `simulate`.
+    """
+    results = {}
+    for label, variant in variants(algorithms).items():
+
+        def watch(row: Row, label: str = label) -> None:
+            on_round(label, row)
+
+        folder = Path(directory) / folder_of(label)
+        results[label] = simulate(model, data, directory=folder, on_round=watch, **applying(variant, options))
+    return results
+
+
+def folder_of(label: str) -> str:
+    """Return a folder's name for a label."""
+    return label.replace(":", "-").replace("=", "-").replace("/", "-")

@@ -1,0 +1,216 @@
+"""A run, or several of them, as one HTML page that needs nothing else: curves, tables, who gains and who loses."""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgewise.live import counted, megabytes
+from edgewise.simulation.plots import SHARES, choose_metric, curves, spread
+from edgewise.simulation.result import DeviceTable, Row, metric_names
+from edgewise.simulation.run import DEVICES, ROUNDS, RUN
+from edgewise.simulation.view import duration, heading, value
+from edgewise_wire.errors import DataError
+from edgewise_wire.files import write_durably
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1d2433; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.9rem; }
+th, td { padding: 0.25rem 0.7rem; text-align: right; border-bottom: 1px solid #dfe3ea; }
+th:first-child, td:first-child { text-align: left; } svg { max-width: 100%; height: auto; }
+.scroll { max-height: 24rem; overflow: auto; } .quiet { color: #667; } details { margin: 1rem 0; }
+@media (prefers-color-scheme: dark) { body { background: #fff; } }
+"""
+DEVICES_SHOWN = 10  # at each end of the table of devices
+
+
+@dataclass(frozen=True)
+class Told:
+    """One run as its files tell it; `devices` is `None` where it never ended."""
+
+    label: str
+    history: list[Row]
+    options: Mapping[str, Any]
+    devices: DeviceTable | None
+
+
+def read_runs(path: Path) -> list[Told]:
+    """Return the run in a folder, or those in its folders (of a comparison).
+
+    Raises:
+        DataError: if there is none, or one cannot be read.
+    """
+    folders = [path] if (path / ROUNDS).exists() else sorted(p.parent for p in path.glob(f"*/{ROUNDS}"))
+    if not folders:
+        raise DataError(f"{path}: expected a run (a folder with {ROUNDS}), or a folder of runs")
+    return [_told(folder, folder.name) for folder in folders]
+
+
+def _told(folder: Path, label: str) -> Told:
+    try:
+        history = [json.loads(line) for line in (folder / ROUNDS).read_text("utf-8").splitlines()]
+        options = json.loads((folder / RUN).read_text("utf-8"))["options"] if (folder / RUN).exists() else {}
+        devices = DeviceTable.load(folder / DEVICES) if (folder / DEVICES).exists() else None
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{folder}: cannot be read as a run ({error})") from error
+    if not history:
+        raise DataError(f"{folder}: the run has no rounds yet")
+    return Told(label, [{"hours": row.get("hours", 0.0), **row} for row in history], options, devices)
+
+
+def write_report(path: Path, out: Path) -> Path:
+    """Write the report of the run or runs in `path` to the file `out`, and return it.
+
+    Raises:
+        DataError: if there is no run.
+        UnavailableError: if the file cannot be written.
+    """
+    write_durably(out, page(read_runs(path), str(path)).encode())
+    return out
+
+
+def page(runs: Sequence[Told], title: str) -> str:
+    """Return the page."""
+    histories = {run.label: run.history for run in runs}
+    parts = [f"<h1>edgewise: {html.escape(title)}</h1>", _lead(runs), "<h2>What it came to</h2>", _summary(runs)]
+    if any(metric_names(run.history) for run in runs):
+        metric = choose_metric(histories)
+        for over in ("round", "hours", "bytes"):
+            parts += [f"<h2>{html.escape(heading(metric))} over {over}</h2>", _svg(curves(histories, metric, over))]
+        if metric != "loss":
+            parts += ["<h2>Loss over rounds</h2>", _svg(curves(histories, "loss", "round"))]
+        for run in runs:
+            parts += _spread(run, metric, alone=len(runs) == 1)
+    for run in runs:
+        parts += [f"<h2>Rounds{_of(run, len(runs) == 1)}</h2>", _rounds(run), _options(run)]
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>edgewise: {html.escape(title)}</title>'
+        f"<style>{STYLE}</style></head>\n<body>{''.join(parts)}</body></html>\n"
+    )
+
+
+def _lead(runs: Sequence[Told]) -> str:
+    run = runs[0]
+    fleet = run.options.get("fleet", "")
+    devices = counted(len(run.devices.names), "device") if run.devices else "devices"
+    words = f"{counted(len(runs), 'run')} over {devices}" + (f", virtual fleet “{html.escape(fleet)}”" if fleet else "")
+    return f"<p>{words}. Metrics are over the devices' held-out examples, every example counted once.</p>"
+
+
+def _summary(runs: Sequence[Told]) -> str:
+    metrics = list(dict.fromkeys(name for run in runs for name in metric_names(run.history)))
+    head = ["", "rounds", *(heading(m) for m in metrics), "virtual", "MB up", "MB down", "reports", "lost"]
+    rows = []
+    for run in runs:
+        last = next((row for row in reversed(run.history) if row.get("evaluated")), {})
+        reports, asked = (sum(row[name] for row in run.history) for name in ("reported", "selected"))
+        rows.append(
+            [
+                run.label,
+                str(sum(bool(r["round"]) and r["phase"] == "committed" for r in run.history)),
+                *(value(m, last.get(m)) for m in metrics),
+                duration(run.history[-1]["hours"]),
+                *(megabytes(sum(row[name] for row in run.history)) for name in ("bytes_up", "bytes_down")),
+                str(reports),
+                f"{100 * (1 - reports / asked):.0f} %" if asked else "–",
+            ]
+        )
+    return _table(head, rows)
+
+
+def _spread(run: Told, metric: str, *, alone: bool) -> list[str]:
+    table = run.devices
+    if table is None or metric not in table.after or metric not in table.before:
+        return []
+    gains = table.gains(metric)
+    known = np.flatnonzero(np.isfinite(gains))
+    if not len(known):
+        return []
+    won, lost = int((gains[known] > 0).sum()), int((gains[known] < 0).sum())
+    scale, unit = (100, " points") if metric.startswith(SHARES) else (1, "")
+    quantiles = np.quantile(gains[known], [0.1, 0.5, 0.9]) * scale
+    words = (
+        f"Of {len(known)} devices that measured, {won} gained and {lost} lost from the first version to the last; "
+        f"a tenth gained less than {quantiles[0]:.3g}{unit}, half {quantiles[1]:.3g}, a tenth more than "
+        f"{quantiles[2]:.3g}."
+    )
+    took = table.took_part
+    words += f" A device's report counted {took.min()} to {took.max()} times, {took.mean():.3g} on average."
+    order = known[np.argsort(gains[known], kind="stable")]
+    shown = [*order[:DEVICES_SHOWN], *order[max(DEVICES_SHOWN, len(order) - DEVICES_SHOWN) :]]
+    rows = [
+        [
+            str(table.names[n]), str(table.examples[n]), str(took[n]), value(metric, float(table.before[metric][n])),
+            value(metric, float(table.after[metric][n])), f"{scale * gains[n]:+.3g}",
+        ]
+        for n in shown
+    ]  # fmt: skip
+    head = ["device", "examples", "reports", "before", "after", f"gain in {heading(metric)}"]
+    return [
+        f"<h2>Who gains, who loses{_of(run, alone)}</h2><p>{words}</p>",
+        _svg(spread(gains[known].tolist(), metric)),
+        f"<details><summary>The {len(shown)} devices that lost and gained most</summary>{_table(head, rows)}</details>",
+    ]
+
+
+def _rounds(run: Told) -> str:
+    metrics = metric_names(run.history)
+    head = [
+        "round",
+        "phase",
+        "asked",
+        "reports",
+        "train loss",
+        *(heading(m) for m in metrics),
+        "MB up",
+        "MB down",
+        "at",
+    ]
+    rows = [
+        [
+            str(row["round"]), row["phase"] + (f": {row['reason']}" if row["reason"] else ""), str(row["selected"]),
+            str(row["reported"]), value("loss", row["train_loss"]), *(value(m, row.get(m)) for m in metrics),
+            megabytes(row["bytes_up"]), megabytes(row["bytes_down"]), duration(row["hours"]),
+        ]
+        for row in run.history
+    ]  # fmt: skip
+    return f'<div class="scroll">{_table(head, rows)}</div>'
+
+
+def _options(run: Told) -> str:
+    if not run.options:
+        return ""
+    flat = {**{k: v for k, v in run.options.items() if k != "recipe"}, **run.options.get("recipe", {})}
+    rows = [[name, str(found)] for name, found in flat.items() if found is not None]
+    return f"<details><summary>Options</summary>{_table(['option', 'value'], rows)}</details>"
+
+
+def _of(run: Told, alone: bool) -> str:
+    return "" if alone else f": {html.escape(run.label)}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    titles = "".join(f"<th>{html.escape(title)}</th>" for title in head)
+    body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _svg(figure: Any) -> str:
+    """Return a figure as an SVG element without what would reach outside: no DOCTYPE, no metadata."""
+    import matplotlib as mpl
+
+    out = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "edgewise"}):
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = out.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    return text[text.index("<svg") :]

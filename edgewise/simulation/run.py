@@ -1,0 +1,443 @@
+"""`simulate`: a run in its directory, from the first round to the last, or to where it was stopped and on again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgewise.recipes import defaults, plan
+from edgewise.simulation import checkpoint
+from edgewise.simulation.data import TaskData
+from edgewise.simulation.engines import Engine, Inline
+from edgewise.simulation.jobs import Measured, Setup
+from edgewise.simulation.population import FleetModel, fleet_model
+from edgewise.simulation.result import DeviceTable, Result, Row, weights_of
+from edgewise.simulation.simulator import Parts, Simulator
+from edgewise.simulation.sources import open_data
+from edgewise_coordinator.recipe import Recipe
+from edgewise_coordinator.settings import RoundSettings, Settings, TrainingSettings
+from edgewise_coordinator.update_transforms import chain, staleness_discount, unchanged
+from edgewise_wire.artifact import Artifact
+from edgewise_wire.errors import ConfigError, DataError, InputError
+from edgewise_wire.files import locked, make_folder, write_durably
+from edgewise_wire.transforms import get
+from edgewise_wire.weights import parameters
+
+CHECKPOINT_SECONDS = 10.0  # what a killed simulation has to do again at the most, a round aside
+ENGINES = ("local", "inline")
+UNTRAINED = "untrained.tflite"
+RUN, ROUNDS, CHECKPOINT, DEVICES, MODEL = (
+    "simulation.json", "rounds.jsonl", "checkpoint.npz", "devices.npz", "model.tflite",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything that decides what a simulation computes; `recipe` are the options of `edgewise.recipes`.
+
+    The same options give the same bits, whatever computes them.
+    """
+
+    rounds: int = 10
+    devices: int = 0
+    cohort: int = 8
+    over_selection: float = 1.0
+    min_reports: int = 0
+    epochs: int = 1
+    learning_rate: float = 0.5
+    max_examples: int = 0
+    compress: str = "float32"
+    compress_down: str = ""
+    evaluate_every: int = 1
+    evaluation_devices: int = 0
+    selection_timeout: float = 4 * 3600.0
+    report_timeout: float = 600.0
+    offline_grace: float = 20.0
+    max_abandoned: int = 100
+    fleet: str = "ideal"
+    drop_out: float | None = None
+    trace: str = ""
+    seed: int = 0
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+    def settings(self, data: TaskData) -> Settings:
+        """Return them as a coordinator knows them. Raises ConfigError if one is out of its range."""
+        made = plan(self.recipe_options(data))
+        goal = (made.buffer and int(self.recipe["buffer"])) or self.cohort
+        if not made.buffer and goal > len(data.devices):
+            raise ConfigError(f"cohort: expected at most the {len(data.devices)} devices there are, got {goal}")
+        settings = Settings(
+            fleet="simulation",
+            rounds=self.rounds,
+            cohort=RoundSettings(
+                goal=goal, over_selection=self.over_selection, min_reports=self.min_reports,
+                selection_timeout=self.selection_timeout, report_timeout=self.report_timeout,
+                offline_grace=self.offline_grace,
+            ),
+            training=TrainingSettings(self.epochs, self.learning_rate, self.max_examples, self.compress),
+            evaluate_every=self.evaluate_every, max_abandoned=self.max_abandoned, seed=self.seed,
+            downlink=self.compress_down, buffer=made.buffer,
+        )  # fmt: skip
+        made.check(settings)
+        return settings
+
+    def recipe_options(self, data: TaskData) -> dict[str, Any]:
+        """Return the recipe's options, the fleet's size among them where an algorithm must know it."""
+        options = {**defaults(), "compress": self.compress, **self.recipe}
+        if options["algorithm"] == "scaffold" and options["fleet_size"] is None:
+            options["fleet_size"] = len(data.devices)
+        return options
+
+    def model(self) -> FleetModel:
+        """Return the virtual fleet. Raises ConfigError or DataError if there is none such."""
+        drop_out = None if self.drop_out is None else (self.drop_out, self.drop_out)
+        return fleet_model(self.fleet, drop_out=drop_out, trace=self.trace or None)
+
+
+class Run:
+    """A simulation in its directory: history, checkpoint, trained model, and what became of each device.
+
+    Args:
+        model: the `.tflite` file.
+        data: of the devices; brought to `options.devices` of them.
+        options: what is simulated.
+        directory: where everything goes.
+        workers: processes; one a core if left out.
+        engine: `local` or `inline`.
+        resume: go on with what is in the directory; else it must hold no run.
+        source: what named the data, to find them again.
+
+    Raises:
+        InputError: if the directory holds a run and `resume` is not asked for, or one of other options.
+    """
+
+    def __init__(
+        self, model: Path, data: TaskData, options: Options, directory: Path, *, workers: int | None = None,
+        engine: str = "local", resume: bool = False, source: str = "",
+    ) -> None:  # fmt: skip
+        self.options, self.directory, self._source = options, directory, source
+        self.data = data
+        self.artifact = Artifact.load(model)
+        self.settings = options.settings(data)
+        chosen = options.recipe_options(data)
+        made = plan(chosen)
+        self.algorithm = made.algorithm.name
+        discount = unchanged if made.buffer is None else staleness_discount
+        recipe = Recipe(made.algorithm, made.aggregator, chain(made.transform, discount))
+        recipe.check_encoding(get(options.compress))
+        found = self._open(model, resume)
+        self.rows: list[Row] = self._read_rows(found.rows) if found else []
+        spool = "" if recipe.aggregator.name == "mean" else str(make_folder(directory / "spool"))
+        self._states = bool(made.algorithm.client.correction) or get(options.compress).stateful
+        setup = Setup(
+            str(directory / UNTRAINED), made.algorithm.client, chosen, self.settings.training, options.seed,
+            self.settings.uploads.max_norm, spool, str(directory / "states") if self._states else "",
+        )  # fmt: skip
+        parts = Parts(
+            self.artifact, data, self.settings, recipe, made.selection, options.model(), directory,
+            options.evaluation_devices,
+        )  # fmt: skip
+        self.engine = make_engine(engine, setup, data, workers, recipe.size(parameters(self.artifact.manifest.weights)))
+        try:
+            self.simulator = Simulator(parts, self.engine, found)
+        except BaseException:
+            self.engine.close()
+            raise
+        self._unwritten: list[Row] = []
+        self._saved_at = time.monotonic()
+
+    def go(self, stop: Callable[[], bool] = lambda: False, on_row: Callable[[Row], None] = lambda row: None) -> None:
+        """Run rounds until the last one, or until `stop()`; whatever ends it costs no more than the round it meets."""
+        simulator = self.simulator
+        try:
+            first = simulator.begin()
+            if first is not None:
+                self._note_devices("before")
+                self._add(first, on_row)
+            while not simulator.finished and not stop():
+                row = simulator.step()
+                self._add(row, on_row)
+                if self._states or time.monotonic() - self._saved_at > CHECKPOINT_SECONDS:
+                    self.save()
+        finally:
+            self.save()
+
+    def save(self) -> None:
+        """Write history and checkpoint."""
+        with (self.directory / ROUNDS).open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(row) + "\n" for row in self._unwritten)
+        self._unwritten.clear()
+        self.simulator.state.rows = len(self.rows)
+        checkpoint.save(self.simulator.state, self.directory / CHECKPOINT)
+        self._saved_at = time.monotonic()
+
+    def result(self) -> Result:
+        """Write the trained model and the table of devices, and return what came of it."""
+        model = self.simulator.model_bytes()
+        write_durably(self.directory / MODEL, model)
+        self._note_devices("after")
+        table = self.devices()
+        table.save(self.directory / DEVICES)
+        weights = weights_of(self.artifact, self.simulator.state.weights)
+        return Result(
+            self.rows, weights, model, table, self.directory, self.simulator.complete, self.algorithm
+        )  # fmt: skip
+
+    def devices(self) -> DeviceTable:
+        """Return what is known of each device so far."""
+        measured = {}
+        for which in ("before", "after"):
+            path = self.directory / f"{which}.npz"
+            if path.exists():
+                with np.load(path) as found:
+                    measured[which] = {name: found[name] for name in found.files}
+        return DeviceTable(
+            list(self.data.devices), self.data.counts(held_out=False), self.simulator.state.took_part,
+            measured.get("before", {}), measured.get("after", {}),
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """End the workers."""
+        self.engine.close()
+
+    def _add(self, row: Row, on_row: Callable[[Row], None]) -> None:
+        self.rows.append(row)
+        self._unwritten.append(row)
+        on_row(row)
+
+    def _note_devices(self, which: str) -> None:
+        measured = self.simulator.last_measured
+        if measured:
+            np.savez_compressed(self.directory / f"{which}.npz", **by_device(measured, len(self.data.devices)))  # type: ignore[arg-type]
+
+    def _open(self, model: Path, resume: bool) -> checkpoint.Checkpoint | None:
+        directory, kept = self.directory, json.loads(json.dumps(self._kept()))
+        path = make_folder(directory) / RUN
+        if path.exists() and not resume:
+            raise InputError(f"{directory}: holds a simulation; go on with --resume, or choose another --dir")
+        if resume and not path.exists():
+            raise InputError(f"{directory}: holds no simulation to resume; leave --resume out to begin one")
+        if resume:
+            _same(directory, json.loads(path.read_text("utf-8")), kept)
+        path.write_text(json.dumps(kept, indent=1), "utf-8")
+        if not resume:
+            shutil.copyfile(model, directory / UNTRAINED)
+        found = directory / CHECKPOINT
+        if resume and found.exists():
+            return checkpoint.load(found)
+        (directory / ROUNDS).write_text("")
+        return None
+
+    def _kept(self) -> dict[str, Any]:
+        options = {name: getattr(self.options, name) for name in Options.__dataclass_fields__}
+        facts = {"graph": self.artifact.graph_hash.hex(), "weights": self.artifact.weights_hash.hex()}
+        counts = [int(self.data.counts(held_out=h).sum()) for h in (False, True)]
+        return {
+            "options": options,
+            **facts,
+            "source": self._source,
+            "devices": len(self.data.devices),
+            "examples": counts,
+        }
+
+    def _read_rows(self, count: int) -> list[Row]:
+        path = self.directory / ROUNDS
+        lines = path.read_text("utf-8").splitlines()[:count]
+        write_durably(path, "".join(f"{line}\n" for line in lines).encode())
+        return [json.loads(line) for line in lines]
+
+
+def by_device(measured: list[Measured], devices: int) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+    """Return each metric by device, float64[devices], NaN for those that did not measure."""
+    names = {"loss" if n == "loss_sum" else n: n for one in measured for n in one.sums if n != "weight_sum"}
+    found = {}
+    for name, key in names.items():
+        values = found[name] = np.full(devices, np.nan)
+        for one in measured:
+            if one.sums.get("weight_sum"):
+                values[one.device] = one.sums[key] / one.sums["weight_sum"]
+    return found
+
+
+def make_engine(kind: str, setup: Setup, data: TaskData, workers: int | None, size: int) -> Engine:
+    """Return the engine that was asked for.
+
+    Raises:
+        ConfigError: if there is none such, or the number of workers is below 1.
+    """
+    if kind not in ENGINES:
+        raise ConfigError(f"engine {kind!r}: expected one of {', '.join(ENGINES)}")
+    count = workers if workers is not None else (os.cpu_count() or 1)
+    if count < 1:
+        raise ConfigError(f"workers: expected at least 1, got {count}")
+    if kind == "inline":
+        return Inline(setup, data)
+    from edgewise.simulation.local import LocalWorkers
+
+    return LocalWorkers(setup, data, count, size)
+
+
+def simulate(
+    model: str | Path | bytes,
+    data: TaskData | Mapping[str, list[str]] | str | Path,
+    *,
+    directory: str | Path | None = None,
+    workers: int | None = None,
+    engine: str = "local",
+    resume: bool = False,
+    on_round: Callable[[Row], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+    **options: Any,
+) -> Result:
+    """Simulate federated learning of a model over a fleet of virtual devices.
+
+    The same arguments give the same bits on one machine, whatever the number of workers; a run that was stopped or
+    killed goes on with `resume=True` and ends in them, too.
+
+    Args:
+        model: the exported `.tflite`: its path, or its bytes.
+        data: what the devices hold. A `TaskData`; for a next-word model also texts by person, or the path of a file
+            or folder that `edgewise device import` reads; see `edgewise.simulation.sources.open_data` for more.
+        directory: where the run's files go; a temporary one that is gone at the end if left out.
+        workers: processes with one interpreter each; one a core if left out.
+        engine: `local` processes, or `inline` in this process.
+        resume: go on with the run in `directory`.
+        on_round: called with each row of the history as it comes.
+        stop: asked between two rounds; the run ends where it says yes.
+        options: every field of `Options` (`rounds`, `devices`, `cohort`, `epochs`, `learning_rate`, `fleet`, …), and
+            every option of `edgewise coordinate`'s recipe by its name (`algorithm`, `aggregator`, `selection`,
+            `buffer`, …; see docs/algorithms.md).
+
+    Returns:
+        The history, the trained weights and model, and a table of the devices.
+
+    Raises:
+        InputError: if something handed over cannot be used; the message says what and why.
+        RunError: if workers keep dying.
+
+    Example:
+        >>> result = edgewise.simulate("model.tflite", "my-chat.txt", rounds=20, cohort=8,      # doctest: +SKIP
+        ...                            algorithm="fedadam", fleet="phones")
+        >>> result.hours_until("top1", 0.15)                                                    # doctest: +SKIP
+        7.4
+    """
+    chosen = options_of(options)
+    with contextlib.ExitStack() as stack:
+        folder = Path(directory) if directory is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        run = stack.enter_context(
+            open_run(
+                stack.enter_context(_as_file(model)), data, chosen, folder, workers=workers, engine=engine,
+                resume=resume, said=frozenset(options),
+            )
+        )  # fmt: skip
+        run.go(stop or (lambda: False), on_round or (lambda row: None))
+        return run.result()
+
+
+@contextlib.contextmanager
+def open_run(
+    model: Path | None, data: Any, options: Options, directory: Path, *, workers: int | None, engine: str, resume: bool,
+    said: frozenset[str] = frozenset(),
+) -> Iterator[Run]:  # fmt: skip
+    """Give a run in its directory, which is locked until the block ends; its workers end with it.
+
+    Args:
+        model: the file; on resuming it may be left out, and so may `data` if it was named by a string.
+        data: see `sources.open_data`.
+        options: of the run.
+        directory: of the run.
+        workers: as `simulate`.
+        engine: as `simulate`.
+        resume: as `simulate`.
+        said: on resuming: the names of the options that were given; the others are the run's own.
+
+    Raises:
+        InputError: as `simulate`.
+        UnavailableError: if another process runs there.
+    """
+    if model is None and not resume:
+        raise ConfigError("simulate: expected a model; name its file with --model")
+    if resume:
+        model, data, options = _recalled(directory, model, data, options, said)
+    artifact = Artifact.load(model or "")
+    opened = open_data(data, artifact.manifest, options.devices)
+    with locked(make_folder(directory) / "simulation.lock", f"{directory}: another simulation runs there"):
+        source = str(data) if isinstance(data, (str, Path)) else ""
+        run = Run(
+            model or Path(), opened, options, directory, workers=workers, engine=engine, resume=resume, source=source
+        )
+        try:
+            yield run
+        finally:
+            run.close()
+
+
+def _recalled(
+    directory: Path, model: Path | None, data: Any, options: Options, said: frozenset[str]
+) -> tuple[Path, Any, Options]:
+    """Return what a run was begun with, changed by what was said now."""
+    path = directory / RUN
+    if not path.exists():
+        raise InputError(f"{directory}: holds no simulation to resume; leave --resume out to begin one")
+    kept = json.loads(path.read_text("utf-8"))
+    before = kept["options"]
+    own = {n: v for n, v in before.items() if n not in said and n != "recipe"}
+    recipe = {n: v for n, v in before["recipe"].items() if n not in said}
+    recipe |= {n: v for n, v in options.recipe.items() if n in said or n not in before["recipe"]}
+    if data is None and not kept["source"]:
+        raise InputError(f"{directory}: its data were handed over in Python; hand them over again")
+    return (
+        model or directory / UNTRAINED,
+        data if data is not None else kept["source"],
+        replace(options, **own, recipe=recipe),
+    )
+
+
+def options_of(given: Mapping[str, Any]) -> Options:
+    """Return options by name, those of the recipe among them.
+
+    Raises:
+        ConfigError: if one is not known.
+    """
+    own = {name: value for name, value in given.items() if name in Options.__dataclass_fields__ and name != "recipe"}
+    rest = {name: value for name, value in given.items() if name not in own}
+    if "selection" in rest:
+        rest["selection_name"] = rest.pop("selection")
+    known = defaults()
+    for name in rest:
+        if name not in known:
+            raise ConfigError(f"option {name!r}: not known; expected one of {', '.join(sorted({*known, *own}))}")
+    return replace(Options(), **own, recipe=rest)
+
+
+@contextlib.contextmanager
+def _as_file(model: str | Path | bytes) -> Iterator[Path]:
+    if not isinstance(model, bytes):
+        yield Path(model)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.tflite")
+        path.write_bytes(model)
+        yield path
+
+
+def _same(directory: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    for name in ("graph", "weights", "devices", "examples"):
+        if before.get(name) != now[name]:
+            raise DataError(f"{directory}: its {name} was {before.get(name)}, now it is {now[name]}; give it the same")
+    for name, value in now["options"].items():
+        if name != "rounds" and before["options"].get(name) != value:
+            raise ConfigError(
+                f"{directory}: was begun with {name} {before['options'].get(name)!r}, not {value!r}; only rounds,"
+                " workers and engine may change"
+            )

@@ -1,0 +1,107 @@
+"""Where a simulation's data come from: a text for people, arrays in a file, a function of the user's, the corpus."""
+
+from __future__ import annotations
+
+import importlib
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from edgewise.simulation.data import ArrayData, TaskData, text_data
+from edgewise_wire.errors import ConfigError, DataError
+from edgewise_wire.manifest import Manifest
+
+CORPUS = "corpus"
+TEXT_TASK = "next-word"
+DEVICE, HELD_OUT = "device", "held_out"
+
+
+def open_data(source: Any, manifest: Manifest, devices: int = 0) -> TaskData:
+    """Return what devices hold.
+
+    Args:
+        source: a `TaskData`; texts by person; or a string or path that names one of
+
+            - a file, folder or zip that `edgewise device import` reads, each person a device (next-word models);
+            - `corpus`, the text that edgewise generates (next-word models);
+            - a `.npz` of arrays by the model's input names, with `device` (a name or number a row) and, if some rows
+              only measure, `held_out` (booleans);
+            - `module:function`, a function that returns a `TaskData`.
+        manifest: of the model.
+        devices: how many; fewer than there are: those with the most examples; more: the same ones again; 0: as it is.
+
+    Raises:
+        DataError: if it cannot be read, or is not what the model takes.
+        ConfigError: if there is no such function, or `devices` is below 0.
+    """
+    if devices < 0:
+        raise ConfigError(f"devices: expected 0 (all) or more, got {devices}")
+    found = _open(source, manifest)
+    if not len(found.devices):
+        raise DataError(f"{source}: expected at least one device with examples, got none")
+    if not devices or devices == len(found.devices):
+        return found
+    if not isinstance(found, ArrayData):
+        raise ConfigError(f"devices: this data has {len(found.devices)} of its own making; leave it out, got {devices}")
+    if devices > len(found.devices):
+        return found.repeated(devices)
+    order = np.argsort(-found.counts(held_out=False), kind="stable")[:devices]
+    return found.chosen(sorted(order.tolist()))
+
+
+def _open(source: Any, manifest: Manifest) -> TaskData:
+    if isinstance(source, Mapping):
+        return text_data(source, manifest)
+    if not isinstance(source, (str, Path)):
+        return cast("TaskData", source)
+    name = str(source)
+    if name.endswith(".npz"):
+        return _arrays(Path(source), manifest)
+    if ":" in name and not Path(source).exists():
+        return _made(name)
+    if manifest.task != TEXT_TASK:
+        raise DataError(
+            f"{name}: the model {manifest.name!r} is for the task {manifest.task!r}; expected a .npz file of its"
+            " inputs, or module:function"
+        )
+    if name == CORPUS:
+        from edgewise.corpus import generate
+
+        return text_data(generate(), manifest)
+    from edgewise_edge.readers.people import read_people
+
+    return text_data(read_people(Path(source).expanduser()), manifest)
+
+
+def _made(name: str) -> TaskData:
+    module, _, function = name.partition(":")
+    try:
+        made = getattr(importlib.import_module(module), function)()
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"data {name!r}: cannot be loaded ({error})") from error
+    if not all(hasattr(made, attribute) for attribute in ("devices", "counts", "rows")):
+        raise ConfigError(f"data {name!r}: expected a TaskData, got {type(made).__name__}")
+    return cast("TaskData", made)
+
+
+def _arrays(path: Path, manifest: Manifest) -> ArrayData:
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            arrays = {name: found[name] for name in found.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: cannot be read as .npz ({error})") from error
+    if DEVICE not in arrays:
+        raise DataError(f"{path}: expected an array 'device' with a name a row, got {', '.join(arrays) or 'nothing'}")
+    owners, held_out = arrays.pop(DEVICE), arrays.pop(HELD_OUT, None)
+    held_out = np.zeros(len(owners), np.bool_) if held_out is None else held_out.astype(np.bool_)
+    for name, array in (*arrays.items(), (HELD_OUT, held_out)):
+        if len(array) != len(owners):
+            raise DataError(f"{path}: {name!r} has {len(array)} rows, 'device' has {len(owners)}")
+    split = {
+        str(owner): tuple({n: a[(owners == owner) & (held_out == h)] for n, a in arrays.items()} for h in (False, True))
+        for owner in np.unique(owners)
+    }
+    return ArrayData.of_devices(cast("Any", split), manifest)

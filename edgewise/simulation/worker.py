@@ -1,0 +1,147 @@
+"""What one worker does: it holds one interpreter and trains or measures one device after the other with it.
+
+It knows neither pipes nor shared memory; `local`, `inline` and `ray_engine` bring it its jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edgewise.recipes import plan
+from edgewise.simulation.data import TaskData
+from edgewise.simulation.device_states import CONTROL, RESIDUAL, DeviceStates
+from edgewise.simulation.jobs import Done, Job, Measured, Setup, Vectors
+from edgewise_coordinator.exact_sum import ExactSum
+from edgewise_coordinator.recipe import Recipe
+from edgewise_coordinator.spooled import Held
+from edgewise_coordinator.update_transforms import Arrival, chain, staleness_discount, unchanged
+from edgewise_edge.correction import Correction
+from edgewise_edge.local_training import (
+    ArrayExamples,
+    LocalUpdate,
+    device_generator,
+    evaluate_locally,
+    run_to_end,
+    train_locally,
+)
+from edgewise_edge.trainer import Trainer
+from edgewise_wire.errors import InputError, ProtocolError, RunError
+from edgewise_wire.transforms import Key, get
+from edgewise_wire.weights import Flat, parameters, to_bytes
+
+NORM_SLACK = 1e-3  # a float32 sum of a million squares is good to about 1e-4
+
+
+class Worker:
+    """One resident interpreter, and everything that a job needs besides its weights."""
+
+    def __init__(self, setup: Setup, data: TaskData) -> None:
+        self.setup = setup
+        self.data = data
+        self.trainer = Trainer(setup.model, threads=setup.threads, runtime=setup.runtime or None)
+        self.parameters = parameters(self.trainer.manifest.weights)
+        self.recipe = recipe_of(setup)
+        self.codec = get(setup.training.encoding)
+        self.states = DeviceStates(Path(setup.states)) if setup.states else None
+        self._spool = Path(setup.spool) if setup.spool else None
+
+    @property
+    def size(self) -> int:
+        """How many numbers an update has."""
+        return self.recipe.size(self.parameters)
+
+    def train(self, jobs: Iterable[Job], vectors: Vectors, total: ExactSum) -> list[Done]:
+        """Train the devices of `jobs` and add their updates to `total` (or spool them); say what came of each."""
+        return [self._train(job, vectors, total) for job in jobs]
+
+    def measure(self, devices: Sequence[int], weights: Flat) -> list[Measured]:
+        """Return the sums of each device over its held-out examples.
+
+        Raises:
+            RunError: if the weights are of no use.
+        """
+        found = []
+        for device in devices:
+            examples = self._examples(device, held_out=True)
+            sums = run_to_end(evaluate_locally(self.trainer, weights, examples)).sums if len(examples) else {}
+            found.append(Measured(device, dict(sums)))
+        return found
+
+    def _train(self, job: Job, vectors: Vectors, total: ExactSum) -> Done:
+        try:
+            local = self._update(job, vectors)
+            update = self._coded(job, local.update)
+            factor = self._hand_in(job, local, update, total)
+        except (RunError, InputError, ProtocolError) as error:
+            return Done(job.device, error=str(error))
+        norm = float(np.sqrt(np.einsum("i,i->", local.update, local.update)))
+        return Done(job.device, local.examples, local.loss, local.steps, norm, factor)
+
+    def _update(self, job: Job, vectors: Vectors) -> LocalUpdate:
+        training, name = self.setup.training, self.data.devices[job.device]
+        local = run_to_end(
+            train_locally(
+                self.trainer,
+                vectors[f"weights/{job.version}"],
+                self._examples(job.device, held_out=False),
+                epochs=training.epochs,
+                learning_rate=training.learning_rate,
+                max_examples=training.max_examples,
+                rng=device_generator(self.setup.seed, job.round_id, name),
+                correction=self._correction(job, vectors),
+            )
+        )
+        if local.control is not None and self.states is not None:
+            self.states.save(CONTROL, job.device, job.round_id, local.control, job.control_round)
+        return local
+
+    def _correction(self, job: Job, vectors: Vectors) -> Correction | None:
+        client = self.setup.client
+        if not client.correction:
+            return Correction(mu=client.mu) if client.mu else None
+        own = self.states.load(CONTROL, job.device, job.control_round) if self.states is not None else None
+        return Correction(client.mu, vectors["control"], own)
+
+    def _coded(self, job: Job, update: Flat) -> Flat:
+        """Return what the coordinator makes of the update's encoding."""
+        if self.codec.name == "float32":
+            return update
+        key = Key(self.setup.seed, job.round_id, self.data.devices[job.device])
+        stateful = self.codec.stateful and self.states is not None
+        residual = self.states.load(RESIDUAL, job.device, job.control_round) if stateful and self.states else None
+        encoded = self.codec.encode(update, key, residual)
+        if encoded.residual is not None and self.states is not None:
+            self.states.save(RESIDUAL, job.device, job.round_id, encoded.residual, job.control_round)
+        return self.codec.decode(encoded.data, len(update), key)
+
+    def _hand_in(self, job: Job, local: LocalUpdate, update: Flat, total: ExactSum) -> float:
+        weight = self.recipe.weight(local.examples)
+        held = Held(update, weight, self._factor(job, Held(update, weight), total))
+        if self._spool is None:
+            total.add_blocks(held.pieces(), held.weight, held.factor)
+            return held.factor
+        path = self._spool / f"{job.round_id:06}-{self.data.devices[job.device]}.update"
+        path.write_bytes(to_bytes(update))
+        return held.factor
+
+    def _factor(self, job: Job, held: Held, total: ExactSum) -> float:
+        """Return the recipe's factor; the norm to its last bit is worked out only where it matters."""
+        if self.recipe.transform is unchanged:
+            rough = float(np.sqrt(np.einsum("i,i->", held.values, held.values)))
+            if rough * (1 + NORM_SLACK) <= self.setup.max_norm:
+                return 1.0
+        norm = held.measure(total.check if self._spool is None else None, self.setup.max_norm)
+        return self.recipe.transform(Arrival(norm, job.staleness))
+
+    def _examples(self, device: int, *, held_out: bool) -> ArrayExamples:
+        return ArrayExamples(self.data.rows(device, held_out=held_out), self.trainer.manifest.batch)
+
+
+def recipe_of(setup: Setup) -> Recipe:
+    """Return the recipe that a setup's options describe, as a coordinator of these settings has it."""
+    made = plan(setup.options)
+    discount = unchanged if made.buffer is None else staleness_discount
+    return Recipe(made.algorithm, made.aggregator, chain(made.transform, discount))
