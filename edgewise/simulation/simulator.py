@@ -217,7 +217,8 @@ class Simulator:
         state = self.state
         names = self.parts.data.devices
         reports = [Report(names[one.device], 1, one.examples, one.loss) for one in done]
-        exact, algorithm = self.parts.recipe.step(state.exact, state.algorithm, total, reports)
+        recipe = self.parts.recipe
+        exact, algorithm = recipe.algorithm.step(state.exact, state.algorithm, recipe.aggregate(total, reports))
         before, weights = state.weights, self.downlink.publish(state.version + 1, exact, state.weights)
         state.version, state.weights, state.exact, state.algorithm = state.version + 1, weights, exact, algorithm
         state.abandoned = 0
