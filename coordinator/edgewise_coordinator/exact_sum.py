@@ -122,10 +122,15 @@ class ExactSum:
         if not reach < TERM_LIMIT:
             raise InputError(f"update: expected finite values with |weight·value| below {TERM_LIMIT:.0f}, got {reach}")
 
+    def units(self) -> NDArray[np.int64]:
+        """Return the sum in whole multiples of 2^-30, int64[size]."""
+        offset = np.array((_MAGIC_BITS * self.terms) % 2**64, np.uint64).view(np.int64)
+        units: NDArray[np.int64] = self._bits - offset
+        return units
+
     def total(self) -> NDArray[np.float64]:
         """Return the sum as float64[size]."""
-        offset = np.array((_MAGIC_BITS * self.terms) % 2**64, np.uint64).view(np.int64)
-        total: NDArray[np.float64] = np.multiply(self._bits - offset, 2.0**-FRACTION_BITS, dtype=np.float64)
+        total: NDArray[np.float64] = np.multiply(self.units(), 2.0**-FRACTION_BITS, dtype=np.float64)
         return total
 
     def mean(self) -> Flat:

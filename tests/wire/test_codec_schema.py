@@ -25,7 +25,8 @@ JAVA = Path(__file__).parents[2] / "android_stub/wire/src/main/java/edgewise/wir
 JAVA_ADDS = {"?": "Boolean", "B": "Byte", "H": "Short", "I": "Int", "Q": "Long", "f": "Float", "d": "Double"}
 JAVA_WORDS = {"false": 0.0, "true": 1.0}
 TABLES = {layout.message.__name__: layout for layout in map(table_layout, (*BODIES, messages.BlobRef, messages.Range))}
-TABLES |= {"SecureTerms": table_layout(messages.SecureTerms)}
+TERMS = (messages.SecureTerms, messages.PrivacyTerms, messages.DiscoveryTerms)
+TABLES |= {terms.__name__: table_layout(terms) for terms in TERMS}
 TABLES |= {"Measure": table_layout(messages.Measure), "Delta": table_layout(messages.Delta), "Envelope": ENVELOPE}
 ENUMS = {"DeviceState": messages.DeviceState, "Kind": messages.Kind}
 

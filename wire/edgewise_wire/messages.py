@@ -39,6 +39,7 @@ class Kind(IntEnum):
 
     TRAIN = 0
     EVALUATE = 1
+    DISCOVER = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,37 @@ class SecureTerms:
 
 
 @dataclass(frozen=True, slots=True)
+class PrivacyTerms:
+    """What a training round promises a device of its privacy, and what it asks for it; all absent where it has none.
+
+    `mechanism` names the noise that the coordinator adds to the sum of the clipped updates (`gaussian`, `tree`,
+    `banded-N`), with `noise_multiplier` times the clipping norm for its standard deviation; the norm stands in the
+    assignment's encoding. `number` counts the releases of the run called `run` up to the one that this round is for; a
+    device takes part at most once in `separation` of them. With `ask_within_norm` it says whether its update was
+    clipped.
+    """
+
+    mechanism: Name = ""
+    noise_multiplier: F64 = 0.0
+    number: U64 = 0
+    separation: U32 = 0
+    ask_within_norm: Bool = False
+    run: U64 = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveryTerms:
+    """What a round that looks for words asks: at most `votes` prefixes of the device's words, of `length` characters.
+
+    The assignment's `weights` name the prefixes found so far, one a line in UTF-8, sorted; a device votes only for what
+    prolongs one of them. A word that has ended is voted for with a line feed in the place of its next character.
+    """
+
+    length: U32 = 0
+    votes: U32 = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Presence:
     """Retained on a device's `state` topic; its last will is the same with `online` false."""
 
@@ -167,7 +199,7 @@ class UploadRequest:
 
     `update` names the encoded update; `examples` is its weight in the average; `loss` is the weighted mean training
     loss over the last epoch, `steps` the optimizer steps taken, `seconds` how long training took. Of a masked update
-    only `update` is told: it counts as one example.
+    only `update` is told: it counts as one example. `within_norm` says, where it was asked, that it was not clipped.
     """
 
     attempt: U32 = 0
@@ -177,6 +209,7 @@ class UploadRequest:
     steps: U32 = 0
     seconds: F32 = 0.0
     encoding: Name = ""
+    within_norm: Bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +275,8 @@ class Assignment:
     blobs_url: Url = ""
     secure: SecureTerms = SecureTerms()
     aggregator: Name = ""
+    privacy: PrivacyTerms = PrivacyTerms()
+    discovery: DiscoveryTerms = DiscoveryTerms()
 
 
 @dataclass(frozen=True, slots=True)

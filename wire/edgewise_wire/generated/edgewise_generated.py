@@ -22,6 +22,7 @@ class DeviceState(object):
 class Kind(object):
     Train = 0
     Evaluate = 1
+    Discover = 2
 
 
 class Body(object):
@@ -460,6 +461,148 @@ def SecureTermsEnd(builder):
 
 
 
+# What a training round promises of its privacy, and asks for it.
+class PrivacyTerms(object):
+    __slots__ = ['_tab']
+
+    @classmethod
+    def GetRootAs(cls, buf, offset=0):
+        n = flatbuffers.encode.Get(flatbuffers.packer.uoffset, buf, offset)
+        x = PrivacyTerms()
+        x.Init(buf, n + offset)
+        return x
+
+    @classmethod
+    def GetRootAsPrivacyTerms(cls, buf, offset=0):
+        """This method is deprecated. Please switch to GetRootAs."""
+        return cls.GetRootAs(buf, offset)
+    @classmethod
+    def PrivacyTermsBufferHasIdentifier(cls, buf, offset, size_prefixed=False):
+        return flatbuffers.util.BufferHasIdentifier(buf, offset, b"\x45\x57\x4D\x31", size_prefixed=size_prefixed)
+
+    # PrivacyTerms
+    def Init(self, buf, pos):
+        self._tab = flatbuffers.table.Table(buf, pos)
+
+    # PrivacyTerms
+    def Mechanism(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
+        if o != 0:
+            return self._tab.String(o + self._tab.Pos)
+        return None
+
+    # PrivacyTerms
+    def NoiseMultiplier(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Float64Flags, o + self._tab.Pos)
+        return 0.0
+
+    # PrivacyTerms
+    def Number(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(8))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint64Flags, o + self._tab.Pos)
+        return 0
+
+    # PrivacyTerms
+    def Separation(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(10))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint32Flags, o + self._tab.Pos)
+        return 0
+
+    # PrivacyTerms
+    def AskWithinNorm(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(12))
+        if o != 0:
+            return bool(self._tab.Get(flatbuffers.number_types.BoolFlags, o + self._tab.Pos))
+        return False
+
+    # PrivacyTerms
+    def Run(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(14))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint64Flags, o + self._tab.Pos)
+        return 0
+
+def PrivacyTermsStart(builder):
+    builder.StartObject(6)
+
+def PrivacyTermsAddMechanism(builder, mechanism):
+    builder.PrependUOffsetTRelativeSlot(0, flatbuffers.number_types.UOffsetTFlags.py_type(mechanism), 0)
+
+def PrivacyTermsAddNoiseMultiplier(builder, noiseMultiplier):
+    builder.PrependFloat64Slot(1, noiseMultiplier, 0.0)
+
+def PrivacyTermsAddNumber(builder, number):
+    builder.PrependUint64Slot(2, number, 0)
+
+def PrivacyTermsAddSeparation(builder, separation):
+    builder.PrependUint32Slot(3, separation, 0)
+
+def PrivacyTermsAddAskWithinNorm(builder, askWithinNorm):
+    builder.PrependBoolSlot(4, askWithinNorm, 0)
+
+def PrivacyTermsAddRun(builder, run):
+    builder.PrependUint64Slot(5, run, 0)
+
+def PrivacyTermsEnd(builder):
+    return builder.EndObject()
+
+
+
+# What a round that looks for words asks: `votes` prefixes of `length` characters.
+class DiscoveryTerms(object):
+    __slots__ = ['_tab']
+
+    @classmethod
+    def GetRootAs(cls, buf, offset=0):
+        n = flatbuffers.encode.Get(flatbuffers.packer.uoffset, buf, offset)
+        x = DiscoveryTerms()
+        x.Init(buf, n + offset)
+        return x
+
+    @classmethod
+    def GetRootAsDiscoveryTerms(cls, buf, offset=0):
+        """This method is deprecated. Please switch to GetRootAs."""
+        return cls.GetRootAs(buf, offset)
+    @classmethod
+    def DiscoveryTermsBufferHasIdentifier(cls, buf, offset, size_prefixed=False):
+        return flatbuffers.util.BufferHasIdentifier(buf, offset, b"\x45\x57\x4D\x31", size_prefixed=size_prefixed)
+
+    # DiscoveryTerms
+    def Init(self, buf, pos):
+        self._tab = flatbuffers.table.Table(buf, pos)
+
+    # DiscoveryTerms
+    def Length(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint32Flags, o + self._tab.Pos)
+        return 0
+
+    # DiscoveryTerms
+    def Votes(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint32Flags, o + self._tab.Pos)
+        return 0
+
+def DiscoveryTermsStart(builder):
+    builder.StartObject(2)
+
+def DiscoveryTermsAddLength(builder, length):
+    builder.PrependUint32Slot(0, length, 0)
+
+def DiscoveryTermsAddVotes(builder, votes):
+    builder.PrependUint32Slot(1, votes, 0)
+
+def DiscoveryTermsEnd(builder):
+    return builder.EndObject()
+
+
+
 # Retained on a device's `state` topic; the last will is the same with `online` false.
 class Presence(object):
     __slots__ = ['_tab']
@@ -893,8 +1036,15 @@ class UploadRequest(object):
             return self._tab.String(o + self._tab.Pos)
         return None
 
+    # UploadRequest
+    def WithinNorm(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(18))
+        if o != 0:
+            return bool(self._tab.Get(flatbuffers.number_types.BoolFlags, o + self._tab.Pos))
+        return False
+
 def UploadRequestStart(builder):
-    builder.StartObject(7)
+    builder.StartObject(8)
 
 def UploadRequestAddAttempt(builder, attempt):
     builder.PrependUint32Slot(0, attempt, 0)
@@ -916,6 +1066,9 @@ def UploadRequestAddSeconds(builder, seconds):
 
 def UploadRequestAddEncoding(builder, encoding):
     builder.PrependUOffsetTRelativeSlot(6, flatbuffers.number_types.UOffsetTFlags.py_type(encoding), 0)
+
+def UploadRequestAddWithinNorm(builder, withinNorm):
+    builder.PrependBoolSlot(7, withinNorm, 0)
 
 def UploadRequestEnd(builder):
     return builder.EndObject()
@@ -1393,8 +1546,28 @@ class Assignment(object):
             return self._tab.String(o + self._tab.Pos)
         return None
 
+    # Assignment
+    def Privacy(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(44))
+        if o != 0:
+            x = self._tab.Indirect(o + self._tab.Pos)
+            obj = PrivacyTerms()
+            obj.Init(self._tab.Bytes, x)
+            return obj
+        return None
+
+    # Assignment
+    def Discovery(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(46))
+        if o != 0:
+            x = self._tab.Indirect(o + self._tab.Pos)
+            obj = DiscoveryTerms()
+            obj.Init(self._tab.Bytes, x)
+            return obj
+        return None
+
 def AssignmentStart(builder):
-    builder.StartObject(20)
+    builder.StartObject(22)
 
 def AssignmentAddAttempt(builder, attempt):
     builder.PrependUint32Slot(0, attempt, 0)
@@ -1461,6 +1634,12 @@ def AssignmentAddSecure(builder, secure):
 
 def AssignmentAddAggregator(builder, aggregator):
     builder.PrependUOffsetTRelativeSlot(19, flatbuffers.number_types.UOffsetTFlags.py_type(aggregator), 0)
+
+def AssignmentAddPrivacy(builder, privacy):
+    builder.PrependUOffsetTRelativeSlot(20, flatbuffers.number_types.UOffsetTFlags.py_type(privacy), 0)
+
+def AssignmentAddDiscovery(builder, discovery):
+    builder.PrependUOffsetTRelativeSlot(21, flatbuffers.number_types.UOffsetTFlags.py_type(discovery), 0)
 
 def AssignmentEnd(builder):
     return builder.EndObject()

@@ -67,6 +67,7 @@ public final class Messages {
     public static final class Kind {
         public static final int TRAIN = 0;
         public static final int EVALUATE = 1;
+        public static final int DISCOVER = 2;
 
         private Kind() {}
     }
@@ -203,6 +204,64 @@ public final class Messages {
 
         public SecureTerms withClip(double it) {
             return new SecureTerms(cohort, least, valueBits, range, weightMax, noise, it);
+        }
+    }
+
+    /** What a training round promises a device of its privacy, and what it asks for it; all absent where it has none. */
+    public record PrivacyTerms(String mechanism, double noiseMultiplier, long number, long separation, boolean askWithinNorm, long run) {
+        public static final PrivacyTerms ABSENT = new PrivacyTerms("", 0.0d, 0L, 0L, false, 0L);
+        public static final Layout<PrivacyTerms> LAYOUT = new Layout<>(
+                "PrivacyTerms",
+                v -> new PrivacyTerms((String) v[0], (Double) v[1], (Long) v[2], (Long) v[3], (Boolean) v[4], (Long) v[5]),
+                m -> new Object[] {m.mechanism(), m.noiseMultiplier(), m.number(), m.separation(), m.askWithinNorm(), m.run()},
+                Slot.utf8("mechanism", 64),
+                Slot.scalar("noise_multiplier", Slot.Kind.F64, 0.0d),
+                Slot.scalar("number", Slot.Kind.U64, 0L),
+                Slot.scalar("separation", Slot.Kind.U32, 0L),
+                Slot.scalar("ask_within_norm", Slot.Kind.BOOL, false),
+                Slot.scalar("run", Slot.Kind.U64, 0L));
+
+        public PrivacyTerms withMechanism(String it) {
+            return new PrivacyTerms(it, noiseMultiplier, number, separation, askWithinNorm, run);
+        }
+
+        public PrivacyTerms withNoiseMultiplier(double it) {
+            return new PrivacyTerms(mechanism, it, number, separation, askWithinNorm, run);
+        }
+
+        public PrivacyTerms withNumber(long it) {
+            return new PrivacyTerms(mechanism, noiseMultiplier, it, separation, askWithinNorm, run);
+        }
+
+        public PrivacyTerms withSeparation(long it) {
+            return new PrivacyTerms(mechanism, noiseMultiplier, number, it, askWithinNorm, run);
+        }
+
+        public PrivacyTerms withAskWithinNorm(boolean it) {
+            return new PrivacyTerms(mechanism, noiseMultiplier, number, separation, it, run);
+        }
+
+        public PrivacyTerms withRun(long it) {
+            return new PrivacyTerms(mechanism, noiseMultiplier, number, separation, askWithinNorm, it);
+        }
+    }
+
+    /** What a round that looks for words asks: at most {@code votes} prefixes of the device's words, of {@code length} characters. */
+    public record DiscoveryTerms(long length, long votes) {
+        public static final DiscoveryTerms ABSENT = new DiscoveryTerms(0L, 0L);
+        public static final Layout<DiscoveryTerms> LAYOUT = new Layout<>(
+                "DiscoveryTerms",
+                v -> new DiscoveryTerms((Long) v[0], (Long) v[1]),
+                m -> new Object[] {m.length(), m.votes()},
+                Slot.scalar("length", Slot.Kind.U32, 0L),
+                Slot.scalar("votes", Slot.Kind.U32, 0L));
+
+        public DiscoveryTerms withLength(long it) {
+            return new DiscoveryTerms(it, votes);
+        }
+
+        public DiscoveryTerms withVotes(long it) {
+            return new DiscoveryTerms(length, it);
         }
     }
 
@@ -367,19 +426,20 @@ public final class Messages {
     }
 
     /** The device has an update and asks for a slot to send it. */
-    public record UploadRequest(long attempt, BlobRef update, long examples, float loss, long steps, float seconds, String encoding) implements Body {
-        public static final UploadRequest ABSENT = new UploadRequest(0L, BlobRef.ABSENT, 0L, 0.0f, 0L, 0.0f, "");
+    public record UploadRequest(long attempt, BlobRef update, long examples, float loss, long steps, float seconds, String encoding, boolean withinNorm) implements Body {
+        public static final UploadRequest ABSENT = new UploadRequest(0L, BlobRef.ABSENT, 0L, 0.0f, 0L, 0.0f, "", false);
         public static final Layout<UploadRequest> LAYOUT = new Layout<>(
                 "UploadRequest",
-                v -> new UploadRequest((Long) v[0], (BlobRef) v[1], (Long) v[2], (Float) v[3], (Long) v[4], (Float) v[5], (String) v[6]),
-                m -> new Object[] {m.attempt(), m.update(), m.examples(), m.loss(), m.steps(), m.seconds(), m.encoding()},
+                v -> new UploadRequest((Long) v[0], (BlobRef) v[1], (Long) v[2], (Float) v[3], (Long) v[4], (Float) v[5], (String) v[6], (Boolean) v[7]),
+                m -> new Object[] {m.attempt(), m.update(), m.examples(), m.loss(), m.steps(), m.seconds(), m.encoding(), m.withinNorm()},
                 Slot.scalar("attempt", Slot.Kind.U32, 0L),
                 Slot.table("update", BlobRef.LAYOUT, BlobRef.ABSENT),
                 Slot.scalar("examples", Slot.Kind.U64, 0L),
                 Slot.scalar("loss", Slot.Kind.F32, 0.0f),
                 Slot.scalar("steps", Slot.Kind.U32, 0L),
                 Slot.scalar("seconds", Slot.Kind.F32, 0.0f),
-                Slot.utf8("encoding", 64));
+                Slot.utf8("encoding", 64),
+                Slot.scalar("within_norm", Slot.Kind.BOOL, false));
 
         @Override
         public Layout<UploadRequest> layout() {
@@ -387,31 +447,35 @@ public final class Messages {
         }
 
         public UploadRequest withAttempt(long it) {
-            return new UploadRequest(it, update, examples, loss, steps, seconds, encoding);
+            return new UploadRequest(it, update, examples, loss, steps, seconds, encoding, withinNorm);
         }
 
         public UploadRequest withUpdate(BlobRef it) {
-            return new UploadRequest(attempt, it, examples, loss, steps, seconds, encoding);
+            return new UploadRequest(attempt, it, examples, loss, steps, seconds, encoding, withinNorm);
         }
 
         public UploadRequest withExamples(long it) {
-            return new UploadRequest(attempt, update, it, loss, steps, seconds, encoding);
+            return new UploadRequest(attempt, update, it, loss, steps, seconds, encoding, withinNorm);
         }
 
         public UploadRequest withLoss(float it) {
-            return new UploadRequest(attempt, update, examples, it, steps, seconds, encoding);
+            return new UploadRequest(attempt, update, examples, it, steps, seconds, encoding, withinNorm);
         }
 
         public UploadRequest withSteps(long it) {
-            return new UploadRequest(attempt, update, examples, loss, it, seconds, encoding);
+            return new UploadRequest(attempt, update, examples, loss, it, seconds, encoding, withinNorm);
         }
 
         public UploadRequest withSeconds(float it) {
-            return new UploadRequest(attempt, update, examples, loss, steps, it, encoding);
+            return new UploadRequest(attempt, update, examples, loss, steps, it, encoding, withinNorm);
         }
 
         public UploadRequest withEncoding(String it) {
-            return new UploadRequest(attempt, update, examples, loss, steps, seconds, it);
+            return new UploadRequest(attempt, update, examples, loss, steps, seconds, it, withinNorm);
+        }
+
+        public UploadRequest withWithinNorm(boolean it) {
+            return new UploadRequest(attempt, update, examples, loss, steps, seconds, encoding, it);
         }
     }
 
@@ -498,12 +562,12 @@ public final class Messages {
     }
 
     /** What the coordinator asks of a device in a round. */
-    public record Assignment(long attempt, int kind, BlobRef graph, BlobRef weights, long version, long epochs, float learningRate, long maxExamples, long seed, float deadline, float mu, String encoding, byte[] signature, String correction, BlobRef control, long controlRound, List<Delta> deltas, String blobsUrl, SecureTerms secure, String aggregator) implements Body {
-        public static final Assignment ABSENT = new Assignment(0L, 0, BlobRef.ABSENT, BlobRef.ABSENT, 0L, 1L, 0.0f, 0L, 0L, 0.0f, 0.0f, "", new byte[0], "", BlobRef.ABSENT, 0L, Collections.emptyList(), "", SecureTerms.ABSENT, "");
+    public record Assignment(long attempt, int kind, BlobRef graph, BlobRef weights, long version, long epochs, float learningRate, long maxExamples, long seed, float deadline, float mu, String encoding, byte[] signature, String correction, BlobRef control, long controlRound, List<Delta> deltas, String blobsUrl, SecureTerms secure, String aggregator, PrivacyTerms privacy, DiscoveryTerms discovery) implements Body {
+        public static final Assignment ABSENT = new Assignment(0L, 0, BlobRef.ABSENT, BlobRef.ABSENT, 0L, 1L, 0.0f, 0L, 0L, 0.0f, 0.0f, "", new byte[0], "", BlobRef.ABSENT, 0L, Collections.emptyList(), "", SecureTerms.ABSENT, "", PrivacyTerms.ABSENT, DiscoveryTerms.ABSENT);
         public static final Layout<Assignment> LAYOUT = new Layout<>(
                 "Assignment",
-                v -> new Assignment((Long) v[0], (Integer) v[1], (BlobRef) v[2], (BlobRef) v[3], (Long) v[4], (Long) v[5], (Float) v[6], (Long) v[7], (Long) v[8], (Float) v[9], (Float) v[10], (String) v[11], (byte[]) v[12], (String) v[13], (BlobRef) v[14], (Long) v[15], cast(v[16]), (String) v[17], (SecureTerms) v[18], (String) v[19]),
-                m -> new Object[] {m.attempt(), m.kind(), m.graph(), m.weights(), m.version(), m.epochs(), m.learningRate(), m.maxExamples(), m.seed(), m.deadline(), m.mu(), m.encoding(), m.signature(), m.correction(), m.control(), m.controlRound(), m.deltas(), m.blobsUrl(), m.secure(), m.aggregator()},
+                v -> new Assignment((Long) v[0], (Integer) v[1], (BlobRef) v[2], (BlobRef) v[3], (Long) v[4], (Long) v[5], (Float) v[6], (Long) v[7], (Long) v[8], (Float) v[9], (Float) v[10], (String) v[11], (byte[]) v[12], (String) v[13], (BlobRef) v[14], (Long) v[15], cast(v[16]), (String) v[17], (SecureTerms) v[18], (String) v[19], (PrivacyTerms) v[20], (DiscoveryTerms) v[21]),
+                m -> new Object[] {m.attempt(), m.kind(), m.graph(), m.weights(), m.version(), m.epochs(), m.learningRate(), m.maxExamples(), m.seed(), m.deadline(), m.mu(), m.encoding(), m.signature(), m.correction(), m.control(), m.controlRound(), m.deltas(), m.blobsUrl(), m.secure(), m.aggregator(), m.privacy(), m.discovery()},
                 Slot.scalar("attempt", Slot.Kind.U32, 0L),
                 Slot.scalar("kind", Slot.Kind.U8, 0),
                 Slot.table("graph", BlobRef.LAYOUT, BlobRef.ABSENT),
@@ -523,7 +587,9 @@ public final class Messages {
                 Slot.tables("deltas", Delta.LAYOUT, 16),
                 Slot.utf8("blobs_url", 256),
                 Slot.table("secure", SecureTerms.LAYOUT, SecureTerms.ABSENT),
-                Slot.utf8("aggregator", 64));
+                Slot.utf8("aggregator", 64),
+                Slot.table("privacy", PrivacyTerms.LAYOUT, PrivacyTerms.ABSENT),
+                Slot.table("discovery", DiscoveryTerms.LAYOUT, DiscoveryTerms.ABSENT));
 
         @Override
         public Layout<Assignment> layout() {
@@ -531,83 +597,91 @@ public final class Messages {
         }
 
         public Assignment withAttempt(long it) {
-            return new Assignment(it, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator);
+            return new Assignment(it, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator, privacy, discovery);
         }
 
         public Assignment withKind(int it) {
-            return new Assignment(attempt, it, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator);
+            return new Assignment(attempt, it, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator, privacy, discovery);
         }
 
         public Assignment withGraph(BlobRef it) {
-            return new Assignment(attempt, kind, it, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator);
+            return new Assignment(attempt, kind, it, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator, privacy, discovery);
         }
 
         public Assignment withWeights(BlobRef it) {
-            return new Assignment(attempt, kind, graph, it, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator);
+            return new Assignment(attempt, kind, graph, it, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator, privacy, discovery);
         }
 
         public Assignment withVersion(long it) {
-            return new Assignment(attempt, kind, graph, weights, it, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator);
+            return new Assignment(attempt, kind, graph, weights, it, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator, privacy, discovery);
         }
 
         public Assignment withEpochs(long it) {
-            return new Assignment(attempt, kind, graph, weights, version, it, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator);
+            return new Assignment(attempt, kind, graph, weights, version, it, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator, privacy, discovery);
         }
 
         public Assignment withLearningRate(float it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, it, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, it, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator, privacy, discovery);
         }
 
         public Assignment withMaxExamples(long it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, it, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, it, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator, privacy, discovery);
         }
 
         public Assignment withSeed(long it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, it, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, it, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator, privacy, discovery);
         }
 
         public Assignment withDeadline(float it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, it, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, it, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator, privacy, discovery);
         }
 
         public Assignment withMu(float it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, it, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, it, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator, privacy, discovery);
         }
 
         public Assignment withEncoding(String it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, it, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, it, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator, privacy, discovery);
         }
 
         public Assignment withSignature(byte[] it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, it, correction, control, controlRound, deltas, blobsUrl, secure, aggregator);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, it, correction, control, controlRound, deltas, blobsUrl, secure, aggregator, privacy, discovery);
         }
 
         public Assignment withCorrection(String it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, it, control, controlRound, deltas, blobsUrl, secure, aggregator);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, it, control, controlRound, deltas, blobsUrl, secure, aggregator, privacy, discovery);
         }
 
         public Assignment withControl(BlobRef it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, it, controlRound, deltas, blobsUrl, secure, aggregator);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, it, controlRound, deltas, blobsUrl, secure, aggregator, privacy, discovery);
         }
 
         public Assignment withControlRound(long it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, it, deltas, blobsUrl, secure, aggregator);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, it, deltas, blobsUrl, secure, aggregator, privacy, discovery);
         }
 
         public Assignment withDeltas(List<Delta> it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, it, blobsUrl, secure, aggregator);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, it, blobsUrl, secure, aggregator, privacy, discovery);
         }
 
         public Assignment withBlobsUrl(String it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, it, secure, aggregator);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, it, secure, aggregator, privacy, discovery);
         }
 
         public Assignment withSecure(SecureTerms it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, it, aggregator);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, it, aggregator, privacy, discovery);
         }
 
         public Assignment withAggregator(String it) {
-            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, it);
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, it, privacy, discovery);
+        }
+
+        public Assignment withPrivacy(PrivacyTerms it) {
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator, it, discovery);
+        }
+
+        public Assignment withDiscovery(DiscoveryTerms it) {
+            return new Assignment(attempt, kind, graph, weights, version, epochs, learningRate, maxExamples, seed, deadline, mu, encoding, signature, correction, control, controlRound, deltas, blobsUrl, secure, aggregator, privacy, it);
         }
     }
 

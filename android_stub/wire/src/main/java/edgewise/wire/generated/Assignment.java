@@ -71,6 +71,10 @@ public final class Assignment extends Table {
   public String aggregator() { int o = __offset(42); return o != 0 ? __string(o + bb_pos) : null; }
   public ByteBuffer aggregatorAsByteBuffer() { return __vector_as_bytebuffer(42, 1); }
   public ByteBuffer aggregatorInByteBuffer(ByteBuffer _bb) { return __vector_in_bytebuffer(_bb, 42, 1); }
+  public edgewise.wire.generated.PrivacyTerms privacy() { return privacy(new edgewise.wire.generated.PrivacyTerms()); }
+  public edgewise.wire.generated.PrivacyTerms privacy(edgewise.wire.generated.PrivacyTerms obj) { int o = __offset(44); return o != 0 ? obj.__assign(__indirect(o + bb_pos), bb) : null; }
+  public edgewise.wire.generated.DiscoveryTerms discovery() { return discovery(new edgewise.wire.generated.DiscoveryTerms()); }
+  public edgewise.wire.generated.DiscoveryTerms discovery(edgewise.wire.generated.DiscoveryTerms obj) { int o = __offset(46); return o != 0 ? obj.__assign(__indirect(o + bb_pos), bb) : null; }
 
   public static int createAssignment(FlatBufferBuilder builder,
       long attempt,
@@ -92,11 +96,15 @@ public final class Assignment extends Table {
       int deltasOffset,
       int blobsUrlOffset,
       int secureOffset,
-      int aggregatorOffset) {
-    builder.startTable(20);
+      int aggregatorOffset,
+      int privacyOffset,
+      int discoveryOffset) {
+    builder.startTable(22);
     Assignment.addControlRound(builder, controlRound);
     Assignment.addSeed(builder, seed);
     Assignment.addVersion(builder, version);
+    Assignment.addDiscovery(builder, discoveryOffset);
+    Assignment.addPrivacy(builder, privacyOffset);
     Assignment.addAggregator(builder, aggregatorOffset);
     Assignment.addSecure(builder, secureOffset);
     Assignment.addBlobsUrl(builder, blobsUrlOffset);
@@ -117,7 +125,7 @@ public final class Assignment extends Table {
     return Assignment.endAssignment(builder);
   }
 
-  public static void startAssignment(FlatBufferBuilder builder) { builder.startTable(20); }
+  public static void startAssignment(FlatBufferBuilder builder) { builder.startTable(22); }
   public static void addAttempt(FlatBufferBuilder builder, long attempt) { builder.addInt(0, (int) attempt, (int) 0L); }
   public static void addKind(FlatBufferBuilder builder, int kind) { builder.addByte(1, (byte) kind, (byte) 0); }
   public static void addGraph(FlatBufferBuilder builder, int graphOffset) { builder.addOffset(2, graphOffset, 0); }
@@ -143,6 +151,8 @@ public final class Assignment extends Table {
   public static void addBlobsUrl(FlatBufferBuilder builder, int blobsUrlOffset) { builder.addOffset(17, blobsUrlOffset, 0); }
   public static void addSecure(FlatBufferBuilder builder, int secureOffset) { builder.addOffset(18, secureOffset, 0); }
   public static void addAggregator(FlatBufferBuilder builder, int aggregatorOffset) { builder.addOffset(19, aggregatorOffset, 0); }
+  public static void addPrivacy(FlatBufferBuilder builder, int privacyOffset) { builder.addOffset(20, privacyOffset, 0); }
+  public static void addDiscovery(FlatBufferBuilder builder, int discoveryOffset) { builder.addOffset(21, discoveryOffset, 0); }
   public static int endAssignment(FlatBufferBuilder builder) {
     int o = builder.endTable();
     return o;

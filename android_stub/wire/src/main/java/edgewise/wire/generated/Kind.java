@@ -10,8 +10,9 @@ public final class Kind {
   private Kind() { }
   public static final int Train = 0;
   public static final int Evaluate = 1;
+  public static final int Discover = 2;
 
-  public static final String[] names = { "Train", "Evaluate", };
+  public static final String[] names = { "Train", "Evaluate", "Discover", };
 
   public static String name(int e) { return names[e]; }
 }

@@ -40,6 +40,7 @@ public final class UploadRequest extends Table {
   public String encoding() { int o = __offset(16); return o != 0 ? __string(o + bb_pos) : null; }
   public ByteBuffer encodingAsByteBuffer() { return __vector_as_bytebuffer(16, 1); }
   public ByteBuffer encodingInByteBuffer(ByteBuffer _bb) { return __vector_in_bytebuffer(_bb, 16, 1); }
+  public boolean withinNorm() { int o = __offset(18); return o != 0 ? 0!=bb.get(o + bb_pos) : false; }
 
   public static int createUploadRequest(FlatBufferBuilder builder,
       long attempt,
@@ -48,8 +49,9 @@ public final class UploadRequest extends Table {
       float loss,
       long steps,
       float seconds,
-      int encodingOffset) {
-    builder.startTable(7);
+      int encodingOffset,
+      boolean withinNorm) {
+    builder.startTable(8);
     UploadRequest.addExamples(builder, examples);
     UploadRequest.addEncoding(builder, encodingOffset);
     UploadRequest.addSeconds(builder, seconds);
@@ -57,10 +59,11 @@ public final class UploadRequest extends Table {
     UploadRequest.addLoss(builder, loss);
     UploadRequest.addUpdate(builder, updateOffset);
     UploadRequest.addAttempt(builder, attempt);
+    UploadRequest.addWithinNorm(builder, withinNorm);
     return UploadRequest.endUploadRequest(builder);
   }
 
-  public static void startUploadRequest(FlatBufferBuilder builder) { builder.startTable(7); }
+  public static void startUploadRequest(FlatBufferBuilder builder) { builder.startTable(8); }
   public static void addAttempt(FlatBufferBuilder builder, long attempt) { builder.addInt(0, (int) attempt, (int) 0L); }
   public static void addUpdate(FlatBufferBuilder builder, int updateOffset) { builder.addOffset(1, updateOffset, 0); }
   public static void addExamples(FlatBufferBuilder builder, long examples) { builder.addLong(2, examples, 0L); }
@@ -68,6 +71,7 @@ public final class UploadRequest extends Table {
   public static void addSteps(FlatBufferBuilder builder, long steps) { builder.addInt(4, (int) steps, (int) 0L); }
   public static void addSeconds(FlatBufferBuilder builder, float seconds) { builder.addFloat(5, seconds, 0.0f); }
   public static void addEncoding(FlatBufferBuilder builder, int encodingOffset) { builder.addOffset(6, encodingOffset, 0); }
+  public static void addWithinNorm(FlatBufferBuilder builder, boolean withinNorm) { builder.addBoolean(7, withinNorm, false); }
   public static int endUploadRequest(FlatBufferBuilder builder) {
     int o = builder.endTable();
     return o;
