@@ -14,7 +14,7 @@ DEMO_OPTIONS := $(strip $(if $(DATA),--data "$(DATA)") $(if $(ROUNDS),--rounds $
   $(if $(DIR),--dir "$(DIR)") $(if $(JSON),--json))
 
 .DEFAULT_GOAL := help
-.PHONY: demo test lint check-types check-imports pytest pytest-tflite fixtures clean help
+.PHONY: demo test lint check-types check-imports pytest pytest-tflite android fixtures clean help
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
@@ -22,7 +22,7 @@ help:
 demo: .venv/.simulate
 	@$(BIN)/edgewise demo $(DEMO_OPTIONS)
 
-test: lint check-types check-imports pytest-tflite pytest
+test: lint check-types check-imports pytest-tflite android pytest
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
@@ -44,6 +44,15 @@ ifeq ($(OLD_PYTHON),)
 else
 	$(MAKE) .venv-tflite/.ready
 	.venv-tflite/bin/python -m pytest tests/wire tests/edge --ignore-glob='tests/wire/test_transport_*'
+endif
+
+# The Android client: built with Maven Central alone, tested on this machine's JVM. The mixed rounds in pytest use it.
+android: fixtures
+ifneq ($(and $(shell command -v javac),$(shell command -v mvn)),)
+	cd android_stub && mvn -q -B verify
+else
+	@echo "The Android client needs a JDK 17 and Maven, and they are not here: its tests are left out"
+	@echo "(apt install openjdk-17-jdk-headless maven)."
 endif
 
 fixtures: .venv/.dev
