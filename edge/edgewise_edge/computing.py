@@ -11,7 +11,6 @@ from collections.abc import Generator
 from edgewise_edge.control import Controls
 from edgewise_edge.correction import Correction
 from edgewise_edge.deltas import assemble
-from edgewise_edge.encoding import encode_update
 from edgewise_edge.host import Host
 from edgewise_edge.jobs import Computed, Job
 from edgewise_edge.local_training import (
@@ -93,6 +92,8 @@ def _correction(job: Job, blobs: BlobStore, trainer: TrainerLike) -> Correction 
 
 def _keep(job: Job, result: LocalUpdate) -> UploadRequest:
     """Put an update on disk; return the request that vouches for it, its seconds not filled in yet."""
+    from edgewise_edge.encoding import encode_update  # not before the trainer has gone
+
     asked = job.work.asked
     session = SessionFolder(job.home.session, job.work.fleet)
     session.save_update(encode_update(job.home, job.work, job.device, result.update))

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from edgewise_edge.http_blobs import HttpChunks
 from edgewise_edge.link import Heard, Link
 from edgewise_edge.phases import Phase
 from edgewise_edge.progress import Step
@@ -17,6 +17,9 @@ from edgewise_wire.errors import ProtocolError, UnavailableError
 from edgewise_wire.messages import BlobChunk, BlobRef, BlobRequest, DeviceState, Range
 from edgewise_wire.ranges import ChunkSet, indices
 from edgewise_wire.topics import blob_chunk
+
+if TYPE_CHECKING:
+    from edgewise_edge.http_blobs import HttpChunks
 
 log = logging.getLogger(__name__)
 
@@ -151,6 +154,8 @@ class Download(Phase):
             self._missing = indices(missing)
             self._fetched += chunk_count(self._assembler.ref) - sum(span.last - span.first + 1 for span in missing)
         if self._url:
+            from edgewise_edge.http_blobs import HttpChunks  # HTTP: only where blobs are to be had that way
+
             self._http = HttpChunks(self._url, self._assembler.ref, missing)
             self.due = self._clock.now() + LOOK_SECONDS
             return

@@ -1,6 +1,7 @@
 """A device's folder: where everything stands, how it is written so that a power cut spoils nothing, who holds it.
 
 examples.sqlite        the owner's examples
+examples.key           what they are encrypted with, if they are and the key is nowhere else
 participation.sqlite   what was asked and sent
 policy.json            the owner's limits (optional)
 paused                 exists while the owner has paused participation
@@ -56,6 +57,11 @@ class Home:
     def examples(self) -> Path:
         """The example store."""
         return self.path / "examples.sqlite"
+
+    @property
+    def key(self) -> Path:
+        """What the examples are encrypted with."""
+        return self.path / "examples.key"
 
     @property
     def participation(self) -> Path:

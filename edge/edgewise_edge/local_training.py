@@ -273,15 +273,16 @@ def _check_loss(loss: float, step: int, learning_rate: float) -> None:
 
 
 def _difference(trainer: TrainerLike, weights: Flat) -> Flat:
-    """Return local minus round weights; each local weight is let go of as soon as it is in the update."""
+    """Return local minus round weights; a trainer may make each local weight when it is looked up."""
     specs = trainer.manifest.averaged
-    local = dict(trainer.get_weights())
-    check(local, specs)
+    local = trainer.get_weights()
     update = np.empty(parameters(specs), np.float32)
     at = 0
     for spec in specs:
         part = slice(at, at + spec.size)
-        np.subtract(local.pop(spec.name).reshape(-1), weights[part], out=update[part], casting="same_kind")
+        array = local[spec.name]
+        check({spec.name: array}, [spec])
+        np.subtract(array.reshape(-1), weights[part], out=update[part], casting="same_kind")
         if not np.isfinite(update[part]).all():
             raise RunError(f"training diverged: {spec.name!r} is not finite any more; a lower learning rate may help")
         at += spec.size

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO, TypeAlias, cast
 
 import numpy as np
@@ -98,12 +99,35 @@ class Session:
             ModelError: if the graph has no such signature or a kernel fails.
         """
         try:
-            runner = self._runners.get(signature)
-            if runner is None:
-                runner = self._runners[signature] = _spare_scalars(self._interpreter.get_signature_runner(signature))
-            return runner(**inputs)
+            return self._runner(signature)(**inputs)
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"signature {signature!r} failed in {self.runtime}: {_first_line(error)}") from error
+
+    def call_deferred(self, signature: str, inputs: Tensors) -> dict[str, Callable[[], NDArray[Any]]]:
+        """Run one signature; return what gives each output when it is called: views, good until the next `call`.
+
+        Raises:
+            ModelError: as `call`.
+        """
+        try:
+            runner = self._runner(signature)
+            wrapper = getattr(runner, "_interpreter_wrapper", None)
+            if not isinstance(wrapper, _SparedScalars):
+                found = runner(**inputs)
+                return {name: partial(found.__getitem__, name) for name in found}
+            wrapper.owner = self._interpreter
+            try:
+                return cast("dict[str, Callable[[], NDArray[Any]]]", runner(**inputs))
+            finally:
+                wrapper.owner = None
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"signature {signature!r} failed in {self.runtime}: {_first_line(error)}") from error
+
+    def _runner(self, signature: str) -> Runner:
+        runner = self._runners.get(signature)
+        if runner is None:
+            runner = self._runners[signature] = _spare_scalars(self._interpreter.get_signature_runner(signature))
+        return runner
 
 
 class _SparedScalars:
@@ -116,6 +140,13 @@ class _SparedScalars:
 
     def __init__(self, wrapper: Any) -> None:
         self._wrapper = wrapper
+        self.owner: Any = None  # of views; without one outputs are copied, as ever
+
+    def GetTensor(self, index: int, subgraph: int) -> Any:  # noqa: N802
+        """Return a copy of a tensor, or what makes a view of it."""
+        if self.owner is None:
+            return self._wrapper.GetTensor(index, subgraph)
+        return partial(self._wrapper.tensor, self.owner, index, subgraph)
 
     def ResizeInputTensor(self, index: int, shape: NDArray[Any], strict: bool, subgraph: int) -> None:  # noqa: N802
         if len(shape):

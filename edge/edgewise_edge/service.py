@@ -32,6 +32,8 @@ IOSchedulingClass=idle
 MemoryMax={memory}
 MemorySwapMax=0
 OOMScoreAdjust=500
+# What trains is a process of its own: if it grows too large it alone ends, and the agent tells the coordinator.
+OOMPolicy=continue
 TasksMax=64
 # The agent writes its own folder and nothing else. A user's unit needs its own user namespace for the fences below.
 PrivateUsers=yes

@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, TypeAlias
 
+from edgewise_edge import store_cipher
+from edgewise_edge.store_cipher import Cipher
 from edgewise_edge.store_file import connect, translated
 from edgewise_wire.errors import ConfigError, DataError, RefusedError, UnavailableError
 
@@ -93,7 +95,10 @@ class ExampleStore:
         self._clock = clock
         self._date = date or clock
         self._lock = threading.RLock()
+        self._cipher = Cipher(self.path)
         self._db = connect(self.path)
+        if store_cipher.has_traces(self._db):  # a process ended before it had shrunk the file
+            self._shrink()
 
     def add(self, text: str, *, held_out: bool | None = None, at: float | None = None) -> int:
         """Store one text and return its number.
@@ -121,7 +126,8 @@ class ExampleStore:
         with self._transaction() as db:
             if _paused(db):
                 raise RefusedError(f"{self.path}: collecting is paused; resume it first")
-            numbers = [_insert(db, text, held_out, when) for text in cleaned]
+            cipher = self._cipher.of(db)
+            numbers = [_insert(db, text, cipher.stored(text), held_out, when) for text in cleaned]
             evicted = self._evict(db)
         if evicted:
             self._checkpoint()
@@ -157,8 +163,9 @@ class ExampleStore:
         """Return examples by number, oldest first; with `limit` only the newest so many."""
         query = f"SELECT id, text, held_out, at FROM example {_where(held_out)} ORDER BY id DESC LIMIT ?"  # noqa: S608
         with self._reading() as db:
+            cipher = self._cipher.of(db)
             found = db.execute(query, (-1 if limit is None else limit,)).fetchall()
-        return [Example(number, text, bool(out), at) for number, text, out, at in reversed(found)]
+            return [Example(number, cipher.text(number, text), bool(out), at) for number, text, out, at in found[::-1]]
 
     def forget(self, *, one: int | None = None, before: float | None = None, everything: bool = False) -> int:
         """Delete one example, those written before a time, or all; return how many went.
@@ -178,8 +185,53 @@ class ExampleStore:
             condition, values = ("1", []) if everything else ("at < ?", [float(before or 0)])
         with self._transaction() as db:
             gone = db.execute(f"DELETE FROM example WHERE {condition}", values).rowcount  # noqa: S608 - fixed strings
+            store_cipher.leave_traces(db)
         self._shrink()
         return gone
+
+    @property
+    def key_file(self) -> Path | None:
+        """Where the key is that the texts are encrypted with; `None` if they are not."""
+        with self._reading() as db:
+            return store_cipher.key_file(db)
+
+    def check_key(self) -> None:
+        """Check that the texts can be read.
+
+        Raises:
+            UnavailableError, ConfigError, DataError: naming the key and what is wrong with it.
+        """
+        with self._reading() as db:
+            self._cipher.of(db)
+
+    def encrypt(self, key_file: Path) -> int:
+        """Encrypt every text from now on, those that are there included; return how many those are.
+
+        The plain bytes are overwritten and the file is rewritten before this returns; a process that ends in between
+        leaves a store of one kind, and the next that opens it finishes. All in one transaction.
+
+        Args:
+            key_file: where the key is; it is made, readable by its owner alone, if there is none.
+
+        Raises:
+            ConfigError: if the store is encrypted already, or others may use the key.
+            UnavailableError: if the key cannot be made or read, the disk is full, or another process kept reading.
+        """
+        with self._transaction() as db:
+            store_cipher.encrypt(db, key_file.absolute())
+        self._shrink()
+        return self.count()
+
+    def decrypt(self) -> int:
+        """Write every text as it is again and return how many there are; the key's file stays.
+
+        Raises:
+            ConfigError: if the store is not encrypted.
+            UnavailableError, DataError: if the key is not there, or another.
+        """
+        with self._transaction() as db:
+            store_cipher.decrypt(db, self._cipher)
+        return self.count()
 
     @property
     def limits(self) -> Limits:
@@ -270,6 +322,8 @@ class ExampleStore:
                 f"{self.path}: the examples are deleted, but another process kept the log open, so their bytes may "
                 "still be on disk: close it and forget again"
             )
+        with self._transaction() as db:
+            store_cipher.no_traces(db)
 
 
 def _clean(text: str) -> str:
@@ -282,9 +336,9 @@ def _clean(text: str) -> str:
     return cleaned
 
 
-def _insert(db: sqlite3.Connection, text: str, held_out: bool | None, at: float) -> int:
+def _insert(db: sqlite3.Connection, text: str, stored: str | bytes, held_out: bool | None, at: float) -> int:
     query = "INSERT INTO example (text, bytes, held_out, at) VALUES (?, ?, ?, ?)"
-    number = db.execute(query, (text, len(text.encode()), bool(held_out), at)).lastrowid or 0
+    number = db.execute(query, (stored, len(text.encode()), bool(held_out), at)).lastrowid or 0
     if held_out is None and number % HELD_OUT_EVERY == 0:
         db.execute("UPDATE example SET held_out = 1 WHERE id = ?", (number,))
     return number

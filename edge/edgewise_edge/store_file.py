@@ -33,6 +33,9 @@ MIGRATIONS: Final = (
         BEGIN UPDATE total SET examples = examples - 1, bytes = bytes - old.bytes; END;
     CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE cipher (key_file TEXT NOT NULL, probe BLOB NOT NULL);  -- one row while the texts are encrypted
+    """,
 )
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 

@@ -61,20 +61,25 @@ class Trainer:
     def __init__(self, source: str | Path | bytes, *, threads: int = 1, runtime: str | None = None) -> None:
         if threads < 1:
             raise ConfigError(f"threads: expected 1 or more, got {threads}")
-        artifact = Artifact.load(source)
-        self.manifest: Manifest = artifact.manifest
-        self.graph_hash: bytes = artifact.graph_hash
-        self._signatures = artifact.signatures
-        model = source if isinstance(source, bytes) else str(source)
-        self._session = runtimes.Session(model, threads=threads, runtime=runtimes.find(runtime))
-        self._variants = sorted(self.manifest.variants, key=lambda variant: (variant.steps, variant.rows))
+        self._describe(Artifact.load(source))
+        self._session = self._opened(source if isinstance(source, bytes) else str(source), threads, runtime)
 
     @property
     def runtime(self) -> str:
         """The runtime and its version."""
         return str(self._session.runtime)
 
-    def get_weights(self) -> dict[str, Array]:
+    def _describe(self, artifact: Artifact) -> None:
+        self.manifest: Manifest = artifact.manifest
+        self.graph_hash: bytes = artifact.graph_hash
+        self._signatures = artifact.signatures
+        self._variants = sorted(self.manifest.variants, key=lambda variant: (variant.steps, variant.rows))
+
+    @staticmethod
+    def _opened(model: str | bytes, threads: int, runtime: str | None = None) -> runtimes.Session:
+        return runtimes.Session(model, threads=threads, runtime=runtimes.find(runtime))
+
+    def get_weights(self) -> Weights:
         """Return every averaged weight by name: copies, with the shapes and dtypes of `manifest.weights`."""
         return self._session.call("get_weights", {"dummy": np.zeros((), np.float32)})
 

@@ -79,6 +79,11 @@ class Artifact:
         """SHA-256 of the weights as they travel (`weights.pack`): 32 bytes, the hash of a round's weights blob."""
         return hashlib.sha256(pack(self.weights(), self.manifest.weights)).digest()
 
+    @property
+    def weight_places(self) -> dict[str, Span]:
+        """Where the bytes of each averaged weight stand in the file, little-endian and in C order."""
+        return dict(self._spans)
+
     def weights(self) -> dict[str, Array]:
         """Return the averaged weights that the file starts with, by name: copies, in native byte order."""
         return {spec.name: self._weight(spec) for spec in self.manifest.averaged}

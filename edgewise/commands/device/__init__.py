@@ -17,6 +17,7 @@ SUBCOMMANDS = {
     "import": "examples:import_",
     "list": "examples:list_",
     "forget": "examples:forget",
+    "encrypt": "encryption:encrypt",
     "pause": "examples:pause",
     "resume": "examples:resume",
     "policy": "policy:policy",

@@ -76,6 +76,7 @@ def run(
     """
     from edgewise_edge import conditions
     from edgewise_edge.agent import Agent
+    from edgewise_edge.apart import apart
     from edgewise_edge.host import DeviceHost, trim
     from edgewise_edge.link import Identity
     from edgewise_edge.own import Own
@@ -88,6 +89,7 @@ def run(
     member = find_membership(folder, bundle, broker, fleet, device, TlsFiles(ca, cert, key))
     identity = Identity(member.fleet, member.device, secrets.randbits(63))
     with folder.locked(), own.store() as store, stopped_by_signals() as stop:
+        store.check_key()
         transport = MqttTransport(
             member.broker, f"{member.fleet}.{member.device}", will=identity.will,
             username=username, password=password, ca=member.tls.ca, cert=member.tls.cert, key=member.tls.key,
@@ -97,6 +99,7 @@ def run(
         agent = Agent(
             folder, transport, identity, host,
             clock=own.clock, policy=own.policy, metered=lambda: conditions.metered(watched), vouches=member.vouches,
+            computing=apart(threads),
         )  # fmt: skip
         try:
             transport.start() if wait else transport.connect()

@@ -45,6 +45,7 @@ def _status(own: Own) -> dict[str, Any]:
     said, running = read_json(home.status), home.in_use()
     with own.store() as store:
         train, held_out = store.count(held_out=False), store.count(held_out=True)
+        key = store.key_file
     watched = watch(own.machine(), own.clock)
     findings = [one.finding() for one in watched]
     used, spent = _day(own, metered(watched))
@@ -59,6 +60,7 @@ def _status(own: Own) -> dict[str, Any]:
         "round": said.get("round") if running else None,
         "train_examples": train,
         "held_out_examples": held_out,
+        "key": str(key) if key else None,
         "obstacle": NotPaused(home).obstacle() or _too_few(own, train) or _first(findings) or spent,
         "conditions": [asdict(found) for found in findings],
         "day": used._asdict(),
@@ -105,7 +107,8 @@ def _sentences(report: dict[str, Any]) -> list[str]:
     lines = [
         f"Folder:    {report['home']}",
         f"Agent:     {state}{where}",
-        f"Examples:  {report['train_examples']} to train on, {report['held_out_examples']} held out",
+        f"Examples:  {report['train_examples']} to train on, {report['held_out_examples']} held out"
+        + (f"; encrypted with {report['key']}" if report["key"] else ""),
         f"Can train: {'no: ' + str(report['obstacle']) if report['obstacle'] else 'yes'}",
         f"Runtime:   {report['runtime']}",
         f"Model:     version {model['version']}, round {model['round']}" if model else "Model:     none yet",
