@@ -37,8 +37,11 @@ class Examples(Protocol):
     def __len__(self) -> int:
         """Return how many examples there are."""
 
+    def count(self, order: Order) -> int:
+        """Return how many batches `batches` makes of the examples with these numbers in this order."""
+
     def batches(self, order: Order) -> Iterator[Batch]:
-        """Yield the examples with these numbers, in this order, as batches."""
+        """Yield the examples with these numbers as batches: each once, and the batches a function of the order."""
 
 
 class StepLike(Protocol):
@@ -139,6 +142,10 @@ class ArrayExamples:
     def __len__(self) -> int:
         return len(next(iter(self._arrays.values()), ()))
 
+    def count(self, order: Order) -> int:
+        """Return the number of batches."""
+        return -(-len(order) // self._batch)
+
     def batches(self, order: Order) -> Iterator[Batch]:
         """Yield the rows with these numbers."""
         for at in range(0, len(order), self._batch):
@@ -149,11 +156,6 @@ class ArrayExamples:
         out = np.zeros((self._batch, *array.shape[1:]), array.dtype)
         np.take(array, numbers, axis=0, out=out[: len(numbers)])
         return out
-
-
-def batches_of(count: int, batch: int) -> int:
-    """Return how many batches `count` examples make."""
-    return -(-count // batch)
 
 
 def device_generator(seed: int, round_number: int, device: str) -> np.random.Generator:
@@ -208,9 +210,10 @@ def train_locally(
     if correction is not None:
         trainer.set_offset(correction.offset(weights, specs))
     chosen = rng.permutation(len(examples))[: max_examples or None]
-    steps, loss, total = 0, 0.0, epochs * batches_of(len(chosen), examples.batch)
+    steps, loss = 0, 0.0
     for epoch in range(epochs):
         order = chosen if epoch == 0 else rng.permutation(chosen)
+        total = steps + examples.count(order) * (epochs - epoch)  # another order may take a batch more or less
         loss_sum = weight_sum = 0.0
         for batch in examples.batches(order):
             seed = int(rng.integers(1 << 31))
@@ -243,8 +246,9 @@ def evaluate_locally(
     trainer.set_weights(unflatten(weights, trainer.manifest.weights))
     count = min(len(examples), max_examples or len(examples))
     sums: dict[str, float] = {}
-    total = batches_of(count, examples.batch)
-    for done, batch in enumerate(examples.batches(np.arange(count)), start=1):
+    order = np.arange(count)
+    total = examples.count(order)
+    for done, batch in enumerate(examples.batches(order), start=1):
         for name, value in trainer.evaluate_step(batch).items():
             sums[name] = sums.get(name, 0.0) + value
         yield Step(done, total, 0.0)

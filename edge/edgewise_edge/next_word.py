@@ -6,7 +6,8 @@ A sentence of n words in T steps (n words beyond T are cut off):
     labels   w1     w2  w3 ... end       0 ...     words 1 to T, and the end mark where there is room
     weight   1      1   1  ... 1 or 0    0 ...     the end mark counts in training, not in evaluation
 
-A sentence without words makes no row. The counting follows Hard et al. 2018, §5.
+A sentence without words makes no row. The counting follows Hard et al. 2018, §5. Where the graph allows it, a row holds
+several short sentences, each with its own start mark (`PackedExamples`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewise_edge.local_training import Order
+from edgewise_edge.packing import Place, pack
 from edgewise_edge.tokenizer import END, START, WordTokenizer
 from edgewise_wire.errors import ConfigError
 
@@ -64,60 +67,50 @@ def rows(sentences: Iterable[str], tokenizer: WordTokenizer, *, steps: int, for_
     return Rows(tokens, labels, counted.astype(np.float32))
 
 
-def batches(
-    sentences: Iterable[str],
-    tokenizer: WordTokenizer,
-    *,
-    batch: int,
-    steps: int,
-    order: np.random.Generator | None = None,
-    max_examples: int = 0,
-    for_evaluation: bool = False,
-) -> Iterator[Batch]:
-    """Yield the sentences as batches of one shape; the rows that the last one lacks are zero, weight included.
+class PackedExamples:
+    """Sentences as batches whose rows hold as many of them as fit; see `packing.pack`.
+
+    Each word is trained on or counted as it would be in a row of its own; a batch holds some 28 messages in 16 rows.
 
     Args:
-        sentences: texts; those without words are left out.
-        tokenizer: gives the ids.
+        found: one row a sentence, as `rows` returns them.
         batch: B, the rows of a batch.
-        steps: T, the columns.
-        order: shuffles the examples; `None` keeps their order.
-        max_examples: how many to use at most (of a shuffled list: a random sample), 0 for all.
-        for_evaluation: the end mark has weight 0, so that recall counts words alone.
-
-    Raises:
-        ConfigError: if `batch` or `steps` is below 1, or `max_examples` below 0.
 
     Example:
-        >>> [found] = batches(["see you"], WordTokenizer(["see", "you"]), batch=2, steps=3)
-        >>> found["labels"].tolist()
-        [[4, 5, 3], [0, 0, 0]]
+        >>> found = rows(["see", "you see", "you"], WordTokenizer(["see", "you"]), steps=4)
+        >>> [batch["tokens"].tolist() for batch in PackedExamples(found, 2).batches(np.arange(3))]
+        [[[2, 4, 2, 5], [2, 5, 4, 0]]]
     """
-    for name, value, least in (("batch", batch, 1), ("steps", steps, 1), ("max_examples", max_examples, 0)):
-        if value < least:
-            raise ConfigError(f"{name}: expected {least} or more, got {value}")
-    found = rows(sentences, tokenizer, steps=steps, for_evaluation=for_evaluation)
-    return _batches(found, _plan(found, batch, order, max_examples), batch)
 
+    def __init__(self, found: Rows, batch: int) -> None:
+        if batch < 1:
+            raise ConfigError(f"batch: expected 1 or more, got {batch}")
+        self._rows = found
+        self._batch = batch
+        self._lengths = np.count_nonzero(found.tokens, axis=1).tolist()
 
-def _plan(found: Rows, batch: int, order: np.random.Generator | None, most: int) -> Iterator[NDArray[np.int64]]:
-    """Yield the row numbers of each batch. Batches of rows alike in length would be made here, nowhere else."""
-    count = len(found.tokens)
-    numbers = np.arange(count) if order is None else order.permutation(count)
-    numbers = numbers[: most or count]
-    for at in range(0, len(numbers), batch):
-        yield numbers[at : at + batch]
+    @property
+    def batch(self) -> int:
+        """The rows of a batch."""
+        return self._batch
 
+    def __len__(self) -> int:
+        return len(self._lengths)
 
-def _batches(found: Rows, plan: Iterable[NDArray[np.int64]], batch: int) -> Iterator[Batch]:
-    for numbers in plan:
-        yield {name: _filled(array[numbers], batch) for name, array in found._asdict().items()}
+    def count(self, order: Order) -> int:
+        """Return the number of batches."""
+        return sum(1 for _ in self._packed(order))
 
+    def batches(self, order: Order) -> Iterator[Batch]:
+        """Yield the sentences with these numbers; what is left of a row is zero, weight included."""
+        columns = self._rows.tokens.shape[1]
+        for places in self._packed(order):
+            batch = {name: np.zeros((self._batch, columns), a.dtype) for name, a in self._rows._asdict().items()}
+            for number, row, column in places:
+                length = self._lengths[number]
+                for name, array in self._rows._asdict().items():
+                    batch[name][row, column : column + length] = array[number, :length]
+            yield batch
 
-def _filled(array: NDArray[Any], batch: int) -> NDArray[Any]:
-    """Return the array with zero rows added up to `batch`."""
-    if len(array) == batch:
-        return array
-    filled: NDArray[Any] = np.zeros((batch, array.shape[1]), array.dtype)
-    filled[: len(array)] = array
-    return filled
+    def _packed(self, order: Order) -> Iterator[list[Place]]:
+        return pack(order.tolist(), self._lengths, self._batch, self._rows.tokens.shape[1])

@@ -10,10 +10,14 @@ Why by hand: what autodiff makes of it takes twice the time in both runtimes. Th
 - The learning rate is part of the row weights: every gradient comes out already multiplied.
 - The recurrent weights' gradients are one product each after the loop, not a sum of one a time step.
 - Time-major order is a gather by a constant: an int32 `TRANSPOSE` makes tflite-runtime drop XNNPACK for the graph.
+- A row may hold several sentences, one after the other: the state is zero again wherever `first` stands. So hardly any
+  padding is computed, whatever the sentences' lengths, with one graph and one arena.
 
 Notation: B rows, T steps, N = B·T, V words, D embedding, H units. Gates stand as forget f, candidate g, output o:
 
-    z_t = x_t Wx + h_{t-1} Wh + b,   c_t = f (c_{t-1} - g) + g,   a_t = o tanh(c_t),   h_t = a_t P
+    z_t = x_t Wx + k_t h_{t-1} Wh + b,   c_t = f (k_t c_{t-1} - g) + g,   a_t = o tanh(c_t),   h_t = a_t P
+
+where k_t is 0 in the rows in which a sentence begins at t, else 1.
 """
 
 from __future__ import annotations
@@ -64,8 +68,9 @@ class Step(NamedTuple):
 
 
 class _State(NamedTuple):
-    """What the backward pass needs of one time step."""
+    """What the backward pass needs of one time step: `keep` [B, 1] is k, `before` is k c_{t-1}; `None` at first."""
 
+    keep: Tensor | None
     forget: Tensor
     candidate: Tensor
     output: Tensor
@@ -75,10 +80,11 @@ class _State(NamedTuple):
 
 
 class _Forward(NamedTuple):
-    """All time steps: the inputs [N, D] and hidden states [N, D], time-major, and each step's state."""
+    """All time steps: inputs [N, D], hidden states, those that each step was given, its state; time-major."""
 
     inputs: Tensor
     hidden: list[Tensor]
+    given: list[Tensor]
     states: list[_State]
 
 
@@ -99,18 +105,20 @@ def train_step(
     learning_rate: Tensor,
     *,
     layout: Layout,
+    first: int,
     rows: int | None = None,
 ) -> Step:
     """Return loss and changes for `tokens`, `labels` int32[B, T], `weight` float32[B, T].
 
-    The loss is the weighted mean of the cross-entropies (Hard et al. 2018, §3). With `rows`, only so many positions
-    go through the output layer, those of the largest weights: the others must weigh 0.
+    The loss is the weighted mean of the cross-entropies (Hard et al. 2018, §3). `first` is the token that begins a
+    sentence. With `rows`, only so many positions go through the output layer, those of the largest weights: the others
+    must weigh 0.
     """
     steps = tokens.shape[1]
     x, y, row_weight = (_time_major(array) for array in (tokens, labels, weight))
     weight_sum = tf.reduce_sum(row_weight)
 
-    forward = _forward(w, x, steps)
+    forward = _forward(w, x, steps, first)
     hidden = tf.concat(forward.hidden, 0)
     some = rows is not None and rows < x.shape[0]
     if some:
@@ -132,7 +140,9 @@ def train_step(
     return Step(loss, weight_sum, changes)
 
 
-def evaluate(w: Parameters, tokens: Tensor, labels: Tensor, weight: Tensor, *, first_ranked: int) -> dict[str, Tensor]:
+def evaluate(
+    w: Parameters, tokens: Tensor, labels: Tensor, weight: Tensor, *, first: int, first_ranked: int
+) -> dict[str, Tensor]:
     """Return `loss_sum`, `weight_sum`, `top1` and `top3`: sums over the batch, weighted.
 
     Ids below `first_ranked` are not ranked, so such a label is always missed. A label's rank is the number of logits
@@ -140,7 +150,7 @@ def evaluate(w: Parameters, tokens: Tensor, labels: Tensor, weight: Tensor, *, f
     """
     steps = tokens.shape[1]
     x, y, row_weight = (_time_major(array) for array in (tokens, labels, weight))
-    hidden = tf.concat(_forward(w, x, steps).hidden, 0)
+    hidden = tf.concat(_forward(w, x, steps, first).hidden, 0)
     logits_of = _logits(w, hidden, Layout())
     losses: list[Tensor] = []
     ranks: list[Tensor] = []
@@ -165,11 +175,11 @@ def _reaching(logits: Tensor, own: Tensor) -> Tensor:
     return tf.reduce_sum(tf.cast(logits >= own, tf.float32), 1)
 
 
-def suggest(w: Parameters, tokens: Tensor, *, count: int, first_ranked: int) -> dict[str, Tensor]:
+def suggest(w: Parameters, tokens: Tensor, *, count: int, first: int, first_ranked: int) -> dict[str, Tensor]:
     """Return the `ids` and `probabilities` of the likeliest words after the last token of `tokens` int32[1, T]."""
     steps = tokens.shape[1]
     x = tf.reshape(tokens, [steps])
-    hidden = tf.concat(_forward(w, x, steps).hidden, 0)
+    hidden = tf.concat(_forward(w, x, steps, first).hidden, 0)
     used = tf.cast(tf.not_equal(x, 0), tf.int32) * tf.constant(np.arange(steps, dtype=np.int32))
     last = tf.gather(hidden, tf.reshape(tf.reduce_max(used), [1]))
     logits = tf.reshape(_product(w.embedding, tf.transpose(last)), [-1]) + w.output_bias
@@ -213,23 +223,37 @@ def _transposed(matrix: Tensor) -> Tensor:
     return tf.transpose(tf.concat([matrix, matrix[:1]], 0))[:, : matrix.shape[0]]
 
 
-def _forward(w: Parameters, x: Tensor, steps: int) -> _Forward:
+def _kept(x: Tensor, steps: int, first: int) -> list[Tensor | None]:
+    """Return k_t for each step; the state before the first is zero anyway."""
+    kept = tf.cast(tf.not_equal(x, first), tf.float32)
+    return [None, *tf.split(tf.reshape(kept, [-1, 1]), steps, 0)[1:]]
+
+
+def _times(value: Tensor, keep: Tensor | None) -> Tensor:
+    return value if keep is None else value * keep
+
+
+def _forward(w: Parameters, x: Tensor, steps: int, first: int) -> _Forward:
     width = w.embedding.shape[1]
     inputs = tf.gather(w.embedding, x)
     from_inputs = tf.split(_product(inputs, w.kernel[:width]) + w.bias, steps, 0)
     recurrent = w.kernel[width:]
     hidden: list[Tensor] = []
+    given: list[Tensor] = []
     states: list[_State] = []
     cell = None
-    for z in from_inputs:
-        z = z + _product(hidden[-1], recurrent) if hidden else z
+    for z, keep in zip(from_inputs, _kept(x, steps, first), strict=True):
+        if hidden:
+            given.append(_times(hidden[-1], keep))
+            z = z + _product(given[-1], recurrent)
         f, g, o = tf.split(z, 3, 1)
         f, g, o = tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
-        before, cell = cell, f * (cell - g) + g if cell is not None else g - f * g
+        before = None if cell is None else _times(cell, keep)
+        cell = g - f * g if before is None else f * (before - g) + g
         tanh_cell = tf.tanh(cell)
-        states.append(_State(f, g, o, before, tanh_cell, o * tanh_cell))
+        states.append(_State(keep, f, g, o, before, tanh_cell, o * tanh_cell))
         hidden.append(_product(states[-1].activation, w.projection))
-    return _Forward(inputs, hidden, states)
+    return _Forward(inputs, hidden, given, states)
 
 
 def _parts(count: int, chunks: int) -> list[slice]:
@@ -288,14 +312,15 @@ def _backward(w: Parameters, forward: _Forward, d_hidden: Tensor) -> tuple[Tenso
     steps = len(forward.states)
     d_z: list[Tensor] = []
     d_h: list[Tensor] = []
-    d_cell = None
+    d_cell = keep = None
     for state, d_step in zip(reversed(forward.states), reversed(tf.split(d_hidden, steps, 0)), strict=True):
-        d_h.append(d_step + _product(d_z[-1], recurrent_t) if d_z else d_step)
+        d_h.append(d_step + _times(_product(d_z[-1], recurrent_t), keep) if d_z else d_step)
+        keep = state.keep
         gates, d_cell = _gates_backward(state, _product(d_h[-1], projection_t), d_cell)
         d_z.append(gates)
     all_z, all_h = tf.concat(d_z[::-1], 0), tf.concat(d_h[::-1], 0)
     zero = tf.zeros_like(forward.hidden[0])
-    seen = tf.concat([forward.inputs, tf.concat([zero, *forward.hidden[:-1]], 0)], 1)
+    seen = tf.concat([forward.inputs, tf.concat([zero, *forward.given], 0)], 1)
     activations = tf.concat([state.activation for state in forward.states], 0)
     return (
         _product(seen, all_z, transpose_a=True),
@@ -307,7 +332,7 @@ def _backward(w: Parameters, forward: _Forward, d_hidden: Tensor) -> tuple[Tenso
 
 def _gates_backward(state: _State, d_activation: Tensor, d_cell: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return the gradient of z_t [B, 3H] and that of the cell before, given those of a_t and of c_t from later on."""
-    f, g, o, before, tanh_cell, activation = state
+    keep, f, g, o, before, tanh_cell, activation = state
     r = d_activation * activation
     through = d_activation * o - r * tanh_cell  # da·o·(1 - tanh²)
     d_cell = through if d_cell is None else d_cell + through
@@ -316,4 +341,4 @@ def _gates_backward(state: _State, d_activation: Tensor, d_cell: Tensor | None) 
     d_forget = taken * f * (before - g) if before is not None else -(taken * f * g)
     d_candidate = taken - taken * g * g
     d_output = r - r * o  # da·tanh·o·(1 - o)
-    return tf.concat([d_forget, d_candidate, d_output], 1), kept
+    return tf.concat([d_forget, d_candidate, d_output], 1), _times(kept, keep)

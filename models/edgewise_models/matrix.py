@@ -98,6 +98,11 @@ for _name, _function in {
     "exponential": ops.exp,
     "mish": lambda x: x * ops.tanh(ops.softplus(x)),
     "log_sigmoid": ops.log_sigmoid,
+    "hard_tanh": ops.hard_tanh,
+    "hard_swish": ops.hard_silu,
+    "celu": ops.celu,
+    "glu": ops.glu,
+    "sparsemax": ops.sparsemax,
 }.items():
     _add("activation", _name, _vector(_op(_function)))
 
@@ -146,6 +151,11 @@ for _name, _function in {
     "log, log1p, expm1": lambda x: ops.log(ops.abs(x) + 0.5) + ops.log1p(ops.abs(x)) + ops.expm1(0.2 * x),
     "divide": lambda x: x / (1.0 + x * x),
     "sin, cos": lambda x: ops.sin(x) * ops.cos(x),
+    "sinh, cosh, tan": lambda x: ops.sinh(x) + ops.cosh(0.5 * x) + ops.tan(0.1 * x),
+    "mod": lambda x: ops.mod(x, 0.7),
+    "sort": lambda x: ops.sort(x, axis=-1),
+    "erf": ops.erf,
+    "norm": lambda x: ops.norm(x, axis=-1, keepdims=True),
     "normalize": lambda x: ops.normalize(x, axis=-1),
     "top_k": lambda x: ops.top_k(x, 2)[0],
     "one_hot": lambda x: x * ops.one_hot(ops.argmax(x, axis=-1), 4),
@@ -188,6 +198,8 @@ for _name, _layers in {
     "BatchNormalization": [layers.BatchNormalization, {}],
     "LayerNormalization": [layers.LayerNormalization, {}],
     "GroupNormalization": [layers.GroupNormalization, {"groups": 2}],
+    "GroupNormalization, instance": [layers.GroupNormalization, {"groups": -1}],
+    "ConvLSTM1D": [layers.ConvLSTM1D, {"filters": 3, "kernel_size": 2}],
     "UnitNormalization": [layers.UnitNormalization, {}],
     "UpSampling2D, nearest": [layers.UpSampling2D, {"size": 2}],
     "UpSampling2D, bilinear": [layers.UpSampling2D, {"size": 2, "interpolation": "bilinear"}],
@@ -219,6 +231,10 @@ for _name, _layers in {
     "LSTM, unrolled, last step": [layers.LSTM, {"units": 4, "unroll": True}],
     "GRU": [layers.GRU, {"units": 4, "return_sequences": True}],
     "GRU, reset before": [layers.GRU, {"units": 4, "reset_after": False}],
+    "LSTM, dropout, recurrent dropout": [
+        layers.LSTM,
+        {"units": 4, "dropout": 0.2, "recurrent_dropout": 0.2, "seed": 1},
+    ],
     "LSTM, backwards": [layers.LSTM, {"units": 4, "go_backwards": True, "return_sequences": True}],
     "UpSampling1D": [layers.UpSampling1D, {"size": 2}],
     "ZeroPadding1D": [layers.ZeroPadding1D, {"padding": 1}],
@@ -228,6 +244,8 @@ for _name, _layers in {
     "Dropout": [layers.Dropout, {"rate": 0.4, "seed": 1}],
     "GaussianNoise": [layers.GaussianNoise, {"stddev": 0.3, "seed": 1}],
     "GaussianDropout": [layers.GaussianDropout, {"rate": 0.3, "seed": 1}],
+    "AlphaDropout": [layers.AlphaDropout, {"rate": 0.3, "seed": 1}],
+    "SpatialDropout1D": [layers.SpatialDropout1D, {"rate": 0.3, "seed": 1}],
     "ActivityRegularization": [layers.ActivityRegularization, {"l2": 0.01}],
     "EinsumDense": [layers.EinsumDense, {"equation": "btd,de->bte", "output_shape": (5, 5), "bias_axes": "e"}],
 }.items():
@@ -256,6 +274,28 @@ def _attention() -> Any:
     inputs = keras.Input((5, 6), name="x")
     value = layers.MultiHeadAttention(2, 3)(inputs, inputs, use_causal_mask=True)
     return keras.Model(inputs, layers.Dense(3)(layers.Flatten()(layers.Add()([inputs, value]))))
+
+
+@_case("model", "MultiHeadAttention, mask as an input")
+def _given_mask() -> Any:
+    inputs, mask = keras.Input((5, 6), name="x"), keras.Input((5, 5), dtype="int32", name="mask")
+    seen = layers.Lambda(lambda value: ops.cast(value % 2, "bool"))(mask)
+    value = layers.MultiHeadAttention(2, 3)(inputs, inputs, attention_mask=seen)
+    return keras.Model([inputs, mask], layers.Dense(3)(layers.Flatten()(value)))
+
+
+@_case("model", "GroupQueryAttention")
+def _group_query() -> Any:
+    inputs = keras.Input((5, 6), name="x")
+    return keras.Model(inputs, layers.Dense(3)(layers.Flatten()(layers.GroupQueryAttention(4, 4, 2)(inputs, inputs))))
+
+
+@_case("model", "Attention, AdditiveAttention")
+def _plain_attention() -> Any:
+    inputs = keras.Input((5, 6), name="x")
+    query, value = layers.Dense(6)(inputs), layers.Dense(6)(inputs)
+    both = [layers.Attention(use_scale=True)([query, value]), layers.AdditiveAttention()([query, value])]
+    return keras.Model(inputs, layers.Dense(3)(layers.Flatten()(layers.Concatenate()(both))))
 
 
 @_case("model", "MultiHeadAttention, padding mask, dropout")
@@ -368,6 +408,8 @@ LOSSES = (
     ),
     Training("binary cross-entropy", _small(1), _L.BinaryCrossentropy(from_logits=True)),
     Training("binary cross-entropy of sigmoid", _small(1, "sigmoid"), "binary_crossentropy", "sgd", ("accuracy",)),
+    Training("binary cross-entropy, label smoothing 0.1", _small(1), _L.BinaryCrossentropy(True, label_smoothing=0.1)),
+    Training("categorical, focal", _small(3, "softmax"), _L.CategoricalFocalCrossentropy()),
     Training("binary, focal", _small(2, "sigmoid"), _L.BinaryFocalCrossentropy()),
     Training("mean squared error", _small(2), "mse", "sgd", ("mae",)),
     Training("mean absolute error", _small(2), "mae"),
@@ -396,6 +438,7 @@ OPTIMIZERS = tuple(
         "Adam": _O.Adam(),
         "Adam, AMSGrad": _O.Adam(amsgrad=True),
         "AdamW": _O.AdamW(weight_decay=0.01),
+        "Adam, clipvalue": _O.Adam(clipvalue=0.05),
         "Adam, global clipnorm": _O.Adam(global_clipnorm=0.1),
         "Adagrad": _O.Adagrad(),
         "RMSprop": _O.RMSprop(),
@@ -405,6 +448,8 @@ OPTIMIZERS = tuple(
         "Nadam": _O.Nadam(),
         "Lion": _O.Lion(),
         "Ftrl": _O.Ftrl(),
+        "Lamb": _O.Lamb(),
+        "Adafactor": _O.Adafactor(),
     }.items()
 )
 """Every optimizer that is promised, on one small model."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from edgewise_edge.tokenizer import START
 from edgewise_models import cifg
 from edgewise_models.tensorflow import tf
 from edgewise_models.writer import Facts, Weight
@@ -27,18 +28,20 @@ SUGGESTIONS = 5
 INITIAL_RANGE = 4.0  # of the embedding, over √D: on 10,500 real messages one epoch gives twice the recall of 0.05
 INITIAL_MOST = 0.6
 SPARE_BIAS = -1e4  # exp of it is 0 in float32, so the bias has no gradient and stays; float16 holds it too
-LEAST_POSITIONS = 64  # below, a step takes so little time that a second graph is not worth its bytes
+LEAST_POSITIONS = 64  # below, a step takes so little time that another graph is not worth its bytes
 
 
 @dataclass(frozen=True, slots=True)
 class NextWord:
     """Sizes and settings of the model; the defaults are Gboard's, 1,422,250 parameters.
 
-    `vocabulary` is V, the four marks included; `clip_norm` bounds the gradient's L2 norm in each training step, `None`
-    for plain SGD: with 1 the model takes learning rates of 4 and more, without it 2 may diverge. `buckets` and
-    `low_memory` change time and memory only: see `train_variants` and `cifg.Layout`. `corrected` adds `train_corrected`
-    and `set_offset`, which FedAvg never calls: 100 KB of file, 3 MB of memory. `spare` of the V ids stand behind the
-    words and mean nothing yet; their output bias keeps them out of every ranking and of the loss.
+    `batch` counts rows of `steps` places, which short messages share: 8 rows of 20 hold some 15 real messages, and a
+    round learns as much as with 16 messages in rows of their own (`benchmarks/packing.py`). `vocabulary` is V, the four
+    marks included; `clip_norm` bounds the gradient's L2 norm in each training step, `None` for plain SGD: with 1 the
+    model takes learning rates of 4 and more, without it 2 may diverge. `buckets` and `low_memory` change time and
+    memory only: see `train_variants` and `cifg.Layout`. `corrected` adds `train_corrected` and `set_offset`, which
+    FedAvg never calls: 100 KB of file, 3 MB of memory. `spare` of the V ids stand behind the words and mean nothing
+    yet; their output bias keeps them out of every ranking and of the loss.
 
     Raises:
         ConfigError: if a size is out of its range.
@@ -48,7 +51,7 @@ class NextWord:
     embedding: int = 96
     units: int = 670
     steps: int = 20
-    batch: int = 16
+    batch: int = 8
     seed: int = 0
     clip_norm: float | None = None
     buckets: bool = False
@@ -86,18 +89,16 @@ class NextWord:
 
     @property
     def train_variants(self) -> tuple[Variant, ...]:
-        """The signatures for batches with padding, by steps and rows with a label.
+        """The signatures for batches with few words, by steps and positions with a label.
 
-        Each costs a device some 25 MB more at full size once it was used, so there is one: of 16 random messages of
-        the NUS SMS corpus, nine batches in ten fill less than five eighths of their positions. `buckets` adds shorter
-        ones, for batches of messages alike in length.
+        None unless asked for: messages share rows, so that all batches of an epoch but the last are full, and each
+        signature costs a device 20 to 26 MB more at full size once it was used. `buckets` adds two, for devices whose
+        text does not fill a batch.
         """
         positions = self.batch * self.steps
-        if self.low_memory or positions < LEAST_POSITIONS:
+        if not self.buckets or self.low_memory or positions < LEAST_POSITIONS:
             return ()
-        lengths = [self.steps * quarter // 4 for quarter in (1, 2, 3)] if self.buckets else []
-        sizes = [(steps, self.batch * steps) for steps in lengths] + [(self.steps, -(-positions * 5 // 8))]
-        return tuple(Variant(f"train_{steps}_{rows}", steps, rows) for steps, rows in sizes)
+        return tuple(Variant(f"train_{rows}", self.steps, rows) for rows in (positions // 4, positions // 2))
 
     @property
     def layout(self) -> cifg.Layout:
@@ -174,6 +175,7 @@ class NextWordModule:
             tokenizer=TOKENIZER,
             vocabulary=tuple(words),
             variants=self.config.train_variants,
+            packs=True,
         )
 
     def _train_variant(self, steps: int, rows: int) -> Any:
@@ -209,12 +211,14 @@ class NextWordModule:
     def _step(
         self, parameters: cifg.Parameters, tokens: Any, labels: Any, weight: Any, rate: Any, rows: int | None = None
     ) -> cifg.Step:
-        step = cifg.train_step(parameters, tokens, labels, weight, rate, layout=self.config.layout, rows=rows)
+        step = cifg.train_step(
+            parameters, tokens, labels, weight, rate, layout=self.config.layout, first=START, rows=rows
+        )
         return step._replace(changes=_clipped(step.changes, rate, self.config.clip_norm))
 
     def _evaluate(self) -> Any:
         def evaluate(tokens: Any, labels: Any, weight: Any) -> dict[str, Any]:
-            return cifg.evaluate(self._parameters(), tokens, labels, weight, first_ranked=MARKS)
+            return cifg.evaluate(self._parameters(), tokens, labels, weight, first=START, first_ranked=MARKS)
 
         return tf.function(evaluate)
 
@@ -222,7 +226,7 @@ class NextWordModule:
         count = min(SUGGESTIONS, self.config.vocabulary - MARKS)
 
         def infer(tokens: Any) -> dict[str, Any]:
-            return cifg.suggest(self._parameters(), tokens, count=count, first_ranked=MARKS)
+            return cifg.suggest(self._parameters(), tokens, count=count, first=START, first_ranked=MARKS)
 
         return tf.function(infer)
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgewise_edge import runtime as runtimes
+from edgewise_edge.tokenizer import START
 from edgewise_edge.trainer import Batch
 from edgewise_models.next_word import MARKS, NextWord
 from edgewise_models.proof import Bounds, Corrected, Expected, Proof, Training, prove, prove_elsewhere
@@ -19,6 +20,7 @@ from edgewise_wire.weights import Array, Weights
 
 MARGIN = 1e-5  # two logits nearer than this may change places in float32
 LEARNING_RATE = 0.5
+BEGINS = 0.15  # of the positions of a proof's batches begin a sentence
 
 
 class NextWordReference:
@@ -34,13 +36,15 @@ class NextWordReference:
         return {name: variable.numpy() for name, variable in self.variables.items()}
 
     def logits(self, tokens: Any) -> Any:
-        """Return float64[B, T, V] for int tokens [B, T]."""
+        """Return float64[B, T, V] for int tokens [B, T]; a start mark begins another sentence of its row."""
         v = self.variables
         batch, steps = tokens.shape
         hidden = tf.zeros((batch, self.config.embedding), tf.float64)
         cell = tf.zeros((batch, self.config.units), tf.float64)
         outputs = []
         for step in range(steps):
+            begins = tf.expand_dims(tokens[:, step] == START, 1)
+            hidden, cell = (tf.where(begins, tf.zeros_like(state), state) for state in (hidden, cell))
             seen = tf.concat([tf.nn.embedding_lookup(v["embedding"], tokens[:, step]), hidden], axis=1)
             forget, candidate, output = tf.split(tf.matmul(seen, v["lstm_kernel"]) + v["lstm_bias"], 3, axis=1)
             keep = tf.sigmoid(forget)
@@ -105,13 +109,14 @@ def _hits(hit: Array, weight: Array) -> float:
 def proof_batches(config: NextWord, *, count: int = 5) -> Iterator[Batch]:
     """Yield random batches: the first full, the others with padded tails, all with repeated tokens.
 
-    Weights are fractions, and the last row of each padded batch is empty.
+    Weights are fractions, sentences begin in the middle of rows, and the last row of each padded batch is empty.
     """
     rng = np.random.default_rng([config.seed, 1])
     shape = (config.batch, config.steps)
     for number in range(count):
         tokens, labels = (rng.integers(1, config.used, shape).astype(np.int32) for _ in range(2))
         tokens[:, shape[1] // 2] = labels[:, 1] = 1 + number % (config.used - 1)  # a gradient that must add up
+        tokens[rng.random(shape) < BEGINS] = START
         weight = rng.uniform(0.5, 1.0, shape).astype(np.float32)
         if number:
             lengths = rng.integers(1, shape[1] + 1, shape[0])

@@ -33,7 +33,8 @@ def resolve_optimizer(optimizer: Any) -> Any:
     config = found.get_config()
     if config.get("use_ema") or config.get("gradient_accumulation_steps"):
         raise ConfigError(
-            f"optimizer {found.name!r}: expected one without moving averages and accumulation; the coordinator averages"
+            f"optimizer {type(found).__name__}: expected one without moving averages and accumulation; the coordinator"
+            " averages"
         )
     config["learning_rate"] = 0.1
     return type(found).from_config(config)

@@ -62,6 +62,7 @@ class Facts:
     tokenizer: str = ""
     vocabulary: tuple[str, ...] = ()
     variants: tuple[Variant, ...] = ()
+    packs: bool = False
 
 
 def write_artifact(
@@ -323,6 +324,7 @@ def _manifest(
         vocabulary=facts.vocabulary,
         vocabulary_hash=vocabulary_hash(facts.vocabulary) if facts.vocabulary else "",
         variants=facts.variants,
+        packs=facts.packs,
     )
 
 

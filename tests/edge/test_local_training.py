@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ from edgewise_edge.local_training import (
     run_to_end,
     train_locally,
 )
-from edgewise_edge.next_word import batches
+from edgewise_edge.next_word import PackedExamples, rows
 from edgewise_edge.tokenizer import WordTokenizer
 from edgewise_edge.trainer import Trainer
 from edgewise_wire.errors import InputError, RunError
@@ -147,7 +149,8 @@ def test_evaluation_refuses_sums_that_are_not_finite(world, examples):
 
 def test_the_agents_batches_are_those_of_the_next_word_task(world, examples):
     manifest = world.trainer.manifest
-    expected = [*batches(TEXTS, WordTokenizer(manifest.vocabulary), batch=manifest.batch, steps=manifest.steps)]
+    found = rows(TEXTS, WordTokenizer(manifest.vocabulary), steps=manifest.steps)
+    expected = [*ArrayExamples(found._asdict(), manifest.batch).batches(np.arange(5))]
     got = [*examples.batches(np.arange(5))]
     assert len(got) == len(expected) == 3
     for one, other in zip(got, expected, strict=True):
@@ -155,6 +158,13 @@ def test_the_agents_batches_are_those_of_the_next_word_task(world, examples):
         for name in one:
             np.testing.assert_array_equal(one[name], other[name])
             assert one[name].dtype == other[name].dtype
+
+
+def test_messages_share_rows_only_where_the_graph_begins_anew_at_each(world):
+    manifest = world.trainer.manifest
+    assert not manifest.packs
+    assert isinstance(next_word_examples(manifest, TEXTS, False), ArrayExamples)
+    assert isinstance(next_word_examples(replace(manifest, packs=True), TEXTS, False), PackedExamples)
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,14 @@
 """Sentences become batches of one shape with the weights that training and evaluation ask for."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edgewise_edge.next_word import batches, rows
-from edgewise_edge.tokenizer import END, PAD, START, UNKNOWN, WordTokenizer
+from edgewise_edge.next_word import PackedExamples, rows
+from edgewise_edge.tokenizer import END, START, UNKNOWN, WordTokenizer
 from edgewise_wire.errors import ConfigError
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "tokenizer.json").read_text("utf-8"))
@@ -49,9 +50,14 @@ def test_rows_equal_a_plain_loop(steps: int, for_evaluation: bool) -> None:
     assert list(zip(found.tokens.tolist(), found.labels.tolist(), found.weight.tolist(), strict=True)) == expected
 
 
-def test_every_batch_has_the_same_shape_and_dtypes_and_the_last_is_filled_with_weight_zero() -> None:
-    found = list(batches(["w1 w2"] * 5, TOKENIZER, batch=4, steps=3))
-    assert len(found) == 2
+def packed(sentences: list[str], *, batch: int, steps: int, for_evaluation: bool = False) -> PackedExamples:
+    return PackedExamples(rows(sentences, TOKENIZER, steps=steps, for_evaluation=for_evaluation), batch)
+
+
+def test_every_batch_has_the_same_shape_and_dtypes_and_what_is_left_has_weight_zero() -> None:
+    examples = packed(["w1 w2"] * 5, batch=4, steps=3)
+    found = list(examples.batches(np.arange(5)))
+    assert len(found) == examples.count(np.arange(5)) == 2
     for batch in found:
         assert {name: (array.dtype.name, array.shape) for name, array in batch.items()} == {
             "tokens": ("int32", (4, 3)),
@@ -62,9 +68,47 @@ def test_every_batch_has_the_same_shape_and_dtypes_and_the_last_is_filled_with_w
     assert not found[1]["tokens"][1:].any()
 
 
+def sentences_in(batches: list[dict]) -> list[tuple]:
+    """Cut the rows at each start mark."""
+    found = []
+    for batch in batches:
+        for tokens, labels, weight in zip(batch["tokens"], batch["labels"], batch["weight"], strict=True):
+            begins = [*np.flatnonzero(tokens == START), np.count_nonzero(tokens)]
+            for start, end in pairwise(begins):
+                found.append((*tokens[start:end], *labels[start:end], *weight[start:end]))
+    return found
+
+
+@pytest.mark.parametrize("for_evaluation", [False, True])
+def test_rows_hold_every_sentence_once_and_whole(for_evaluation: bool) -> None:
+    sentences = some_sentences(300)
+    alone = rows(sentences, TOKENIZER, steps=8, for_evaluation=for_evaluation)
+    expected = []
+    for tokens, labels, weight in zip(*alone, strict=True):
+        n = np.count_nonzero(tokens)
+        expected.append((*tokens[:n], *labels[:n], *weight[:n]))
+    examples = packed(sentences, batch=4, steps=8, for_evaluation=for_evaluation)
+    order = np.random.default_rng(1).permutation(len(examples))
+    found = list(examples.batches(order))
+    assert len(found) == examples.count(order)
+    assert sorted(sentences_in(found)) == sorted(expected)
+    filled = sum(np.count_nonzero(batch["tokens"]) for batch in found[:-1])
+    assert filled > 0.9 * 32 * (len(found) - 1)
+
+
+def test_the_same_order_makes_the_same_batches_and_another_one_others() -> None:
+    examples = packed(some_sentences(100), batch=4, steps=8)
+
+    def tokens(seed: int) -> bytes:
+        order = np.random.default_rng(seed).permutation(len(examples))
+        return b"".join(batch["tokens"].tobytes() for batch in examples.batches(order))
+
+    assert tokens(1) == tokens(1) != tokens(2)
+
+
 def test_an_unknown_word_counts_in_both() -> None:
     for for_evaluation in (False, True):
-        [batch] = batches(["zzz w1"], TOKENIZER, batch=1, steps=2, for_evaluation=for_evaluation)
+        [batch] = packed(["zzz w1"], batch=1, steps=2, for_evaluation=for_evaluation).batches(np.arange(1))
         assert batch["labels"][0, 0] == UNKNOWN
         assert batch["weight"][0, 0] == 1
 
@@ -72,35 +116,15 @@ def test_an_unknown_word_counts_in_both() -> None:
 def test_the_sum_of_evaluation_weights_is_the_number_of_words() -> None:
     sentences = some_sentences(300)
     words = sum(min(len(TOKENIZER.encode(sentence)), 6) for sentence in sentences)
-    total = sum(b["weight"].sum() for b in batches(sentences, TOKENIZER, batch=16, steps=6, for_evaluation=True))
-    assert total == words
-
-
-def test_an_order_shuffles_every_sentence_once_and_the_same_seed_shuffles_alike() -> None:
-    sentences = [f"w{n}" for n in range(50)]
-
-    def first_words(seed: int, **settings: int) -> list[int]:
-        order = np.random.default_rng(seed)
-        found = list(batches(sentences, TOKENIZER, batch=7, steps=2, order=order, **settings))
-        labels = np.concatenate([batch["labels"][:, 0] for batch in found])
-        return labels[labels != PAD].tolist()
-
-    assert sorted(first_words(1)) == list(range(4, 54))
-    assert first_words(1) == first_words(1) != first_words(2)
-    assert first_words(1, max_examples=9) == first_words(1)[:9]
-
-
-def test_without_an_order_the_first_examples_with_words_are_used() -> None:
-    [batch] = batches(["!", "w0", "w1", "w2"], TOKENIZER, batch=4, steps=2, max_examples=2)
-    assert batch["labels"][:, 0].tolist() == [4, 5, 0, 0]
+    examples = packed(sentences, batch=16, steps=6, for_evaluation=True)
+    assert sum(b["weight"].sum() for b in examples.batches(np.arange(len(examples)))) == words
 
 
 def test_nothing_to_read_makes_no_batch() -> None:
-    assert list(batches([], TOKENIZER, batch=4, steps=2)) == []
-    assert list(batches(["?!", ""], TOKENIZER, batch=4, steps=2, order=np.random.default_rng(0))) == []
+    examples = packed(["?!", ""], batch=4, steps=2)
+    assert (len(examples), examples.count(np.arange(0)), list(examples.batches(np.arange(0)))) == (0, 0, [])
 
 
-@pytest.mark.parametrize("setting", [{"batch": 0}, {"steps": 0}, {"max_examples": -1}])
-def test_a_size_out_of_range_is_an_error(setting: dict[str, int]) -> None:
-    with pytest.raises(ConfigError, match=next(iter(setting))):
-        batches(["w1"], TOKENIZER, **{"batch": 2, "steps": 2, **setting})
+def test_a_size_out_of_range_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="batch: expected 1 or more, got 0"):
+        packed(["w1"], batch=0, steps=2)

@@ -31,6 +31,7 @@ GIVEN = m.Manifest(
     vocabulary=WORDS,
     vocabulary_hash=m.vocabulary_hash(WORDS),
     variants=(m.Variant("train_2", 2, 4),),
+    packs=True,
 )
 
 
@@ -56,8 +57,8 @@ def test_keys_that_are_not_known_are_skipped() -> None:
 
 
 def test_keys_that_may_be_absent_have_defaults() -> None:
-    data = changed(seed=None, tokenizer=None, vocabulary=None, vocabulary_hash=None, variants=None)
-    expected = replace(GIVEN, seed=False, tokenizer="", vocabulary=(), vocabulary_hash="", variants=())
+    data = changed(seed=None, tokenizer=None, vocabulary=None, vocabulary_hash=None, variants=None, packs=None)
+    expected = replace(GIVEN, seed=False, tokenizer="", vocabulary=(), vocabulary_hash="", variants=(), packs=False)
     assert m.Manifest.from_json(data) == expected
 
 

@@ -60,6 +60,7 @@ class Manifest:
     training; `labels` and `weight` come with them, and `seed` says whether an int32 `seed` does too. `flops` counts
     the matrix products of one `train` call; `peak_memory` is what a process is expected to hold that trains, evaluates
     and predicts, in bytes. `vocabulary_hash` is `vocabulary_hash(vocabulary)` in hexadecimal, empty without words.
+    `packs` says that a row may hold several sequences one after the other, each begun by the tokenizer's start mark.
     `checksum` guards every byte of the file but the averaged weights; `artifact.seal` sets it.
     """
 
@@ -82,6 +83,7 @@ class Manifest:
     vocabulary: tuple[str, ...] = ()
     vocabulary_hash: str = ""
     variants: tuple[Variant, ...] = ()
+    packs: bool = False
     format: int = FORMAT
     checksum: str = UNSEALED
 
@@ -241,5 +243,6 @@ def _manifest(keys: _Keys) -> Manifest:
         vocabulary=words,
         vocabulary_hash=digest,
         variants=keys.each("variants", _variant, optional=True),
+        packs=keys.take("packs", bool, False),
         checksum=keys.take("checksum", str),
     )

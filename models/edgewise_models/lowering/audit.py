@@ -17,7 +17,7 @@ BUILT_IN = frozenset(
     Minimum Mul Neg NoOp NotEqual OneHot OnesLike Pack Pad PadV2 Placeholder Pow Range ReadVariableOp RealDiv
     Relu Relu6 Reshape ResizeBilinear ResizeNearestNeighbor ReverseV2 Round Rsqrt ScatterNd SelectV2 Shape
     Sigmoid Sin Slice Softmax SpaceToBatchND SpaceToDepth Split SplitV Sqrt Square SquaredDifference Squeeze
-    StridedSlice Sub Sum Tanh Tile TopKV2 Transpose Unpack VarHandleOp Where ZerosLike
+    StridedSlice Sub Sum Tanh Tile TopKV2 Transpose Unpack VarHandleOp ZerosLike
     """.split()  # noqa: SIM905
 )
 
@@ -25,12 +25,15 @@ WAYS_OUT: Mapping[str, str] = {
     "Conv3D": "use Conv2D over slices",
     "MaxPool3D": "use MaxPooling2D over slices",
     "AvgPool3D": "use AveragePooling2D over slices",
+    "Conv3DBackpropInputV2": "use Conv2DTranspose over slices",
     "FFT": "compute spectra before the model",
+    "RFFT": "compute spectra before the model",
+    "Erfinv": "compute it before the model, or approximate it by a polynomial",
+    "Lgamma": "compute it before the model, or approximate it by a polynomial",
     "StringSplit": "split text before the model",
     "LookupTableFindV2": "look words up before the model",
-    "Unique": "its output's size depends on the data; use a mask",
-    "Where": "its output's size depends on the data; use tf.where with two values",
     "MatrixInverse": "solve before the model",
+    "MatrixDeterminant": "solve before the model",
     "Cholesky": "solve before the model",
     "Qr": "solve before the model",
     "Svd": "solve before the model",

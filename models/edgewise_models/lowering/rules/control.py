@@ -202,3 +202,9 @@ def list_element_shape(call: Call) -> list[Value]:
 
 NEVER_FOLDED.update({"PartitionedCall", "StatefulPartitionedCall", "While", "StatelessWhile", "If", "StatelessIf"})
 NEVER_FOLDED.update({"Case", "StatelessCase", "TensorListReserve", "EmptyTensorList", "TensorListFromTensor"})
+
+
+@composed("Where", "Unique", "UniqueV2")
+def sized_by_data(call: Call) -> Any:
+    """Refuse what finds places or values: TFLite has it, but nothing after it would have a fixed shape."""
+    raise call.refuse("the size of its output depends on the data", "use a mask, or tf.where with two values")

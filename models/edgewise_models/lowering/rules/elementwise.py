@@ -76,6 +76,13 @@ def add_n(call: Call) -> Value:
     return tf.identity(out) if len(call.inputs) == 1 else out
 
 
+@backward("FloorMod")
+def floor_mod_gradient(call: Call, d: Value) -> list[Value]:
+    """d(x mod y) = dx − ⌊x/y⌋ dy."""
+    x, y = call.inputs
+    return _both(call, lambda: d, lambda: -d * tf.floor(x / y))
+
+
 @backward("Maximum")
 def maximum_gradient(call: Call, d: Value) -> list[Value]:
     """To the larger; to x where they are equal, as TensorFlow does."""
@@ -202,7 +209,7 @@ def sign(call: Call) -> Value:
     return sign_of(call.x)
 
 
-@backward("Sign", "Floor", "Ceil", "Round", "Rint", "FloorDiv", "FloorMod", "ZerosLike", "OnesLike")
+@backward("Sign", "Floor", "Ceil", "Round", "Rint", "FloorDiv", "ZerosLike", "OnesLike")
 def flat_gradient(call: Call, d: Value) -> Any:
     """Flat almost everywhere."""
     return [None] * len(call.inputs)
@@ -329,3 +336,20 @@ def sign_bit(call: Call) -> Any:
 
 
 INT32_MIN = -(2**31)
+
+
+@composed("Sinh", "Cosh")
+def hyperbolic(call: Call) -> list[Value]:
+    """(exp x ∓ exp −x) / 2."""
+    emit, name = call.player.emit, call.name
+    up = emit("Exp", [call.x], name)[0]
+    down = emit("Exp", emit("Neg", [call.x], name), name)[0]
+    both = emit("Sub" if call.type == "Sinh" else "AddV2", [up, down], name)[0]
+    return emit("Mul", [both, np.float32(0.5)], name)
+
+
+@composed("Tan")
+def tangent(call: Call) -> list[Value]:
+    """sin x / cos x."""
+    emit, name = call.player.emit, call.name
+    return emit("RealDiv", [emit("Sin", [call.x], name)[0], emit("Cos", [call.x], name)[0]], name)
