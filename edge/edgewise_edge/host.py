@@ -154,13 +154,12 @@ class DeviceHost:
 
 def next_word_examples(manifest: Manifest, texts: Sequence[str], for_evaluation: bool) -> Examples:
     """Return one example a text that has words, for a next-word model."""
-    from edgewise_edge.local_training import ArrayExamples
-    from edgewise_edge.next_word import PackedExamples, rows
+    from edgewise_edge.next_word import examples_for, rows
     from edgewise_edge.tokenizer import WordTokenizer
 
     tokenizer = WordTokenizer(manifest.vocabulary)
     found = rows(texts, tokenizer, steps=manifest.steps, for_evaluation=for_evaluation)
-    return PackedExamples(found, manifest.batch) if manifest.packs else ArrayExamples(found._asdict(), manifest.batch)
+    return examples_for(found._asdict(), manifest)
 
 
 TASKS: dict[str, Callable[[Manifest, Sequence[str], bool], Examples]] = {"next-word": next_word_examples}

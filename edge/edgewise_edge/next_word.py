@@ -12,17 +12,19 @@ several short sentences, each with its own start mark (`PackedExamples`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewise_edge.local_training import Order
+from edgewise_edge.local_training import ArrayExamples, Examples, Order
 from edgewise_edge.packing import Place, pack
 from edgewise_edge.tokenizer import END, START, WordTokenizer
 from edgewise_wire.errors import ConfigError
+from edgewise_wire.manifest import Manifest
+from edgewise_wire.weights import Array
 
 Tokens: TypeAlias = NDArray[np.int32]
 """Word ids, int32[N, T]; 0 is padding."""
@@ -114,3 +116,13 @@ class PackedExamples:
 
     def _packed(self, order: Order) -> Iterator[list[Place]]:
         return pack(order.tolist(), self._lengths, self._batch, self._rows.tokens.shape[1])
+
+
+def examples_for(arrays: Mapping[str, Array], manifest: Manifest) -> Examples:
+    """Return examples that stand in arrays, one row each, as a model's graph takes them: sharing rows if it allows it.
+
+    Agent and simulator both ask this, so that a simulated device makes the very batches of a real one.
+    """
+    if manifest.packs:
+        return PackedExamples(Rows(arrays["tokens"], arrays["labels"], arrays["weight"]), manifest.batch)
+    return ArrayExamples(arrays, manifest.batch)

@@ -20,13 +20,14 @@ from edgewise_coordinator.spooled import Held
 from edgewise_coordinator.update_transforms import Arrival, chain, staleness_discount, unchanged
 from edgewise_edge.correction import Correction
 from edgewise_edge.local_training import (
-    ArrayExamples,
+    Examples,
     LocalUpdate,
     device_generator,
     evaluate_locally,
     run_to_end,
     train_locally,
 )
+from edgewise_edge.next_word import examples_for
 from edgewise_edge.trainer import Trainer
 from edgewise_wire.errors import InputError, ProtocolError, RunError
 from edgewise_wire.transforms import Key, get
@@ -136,8 +137,8 @@ class Worker:
         norm = held.measure(total.check if self._spool is None else None, self.setup.max_norm)
         return self.recipe.transform(Arrival(norm, job.staleness))
 
-    def _examples(self, device: int, *, held_out: bool) -> ArrayExamples:
-        return ArrayExamples(self.data.rows(device, held_out=held_out), self.trainer.manifest.batch)
+    def _examples(self, device: int, *, held_out: bool) -> Examples:
+        return examples_for(self.data.rows(device, held_out=held_out), self.trainer.manifest)
 
 
 def recipe_of(setup: Setup) -> Recipe:
