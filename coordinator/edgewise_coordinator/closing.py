@@ -113,11 +113,14 @@ class Closing:
         reports = context.store.reports(current.round_id)
         summary = current.summary(reports, seconds, context.link.bytes_up, context.bytes_down)
         summary.metrics = result.metrics
+        if current.collection.pooled is not None:
+            summary.examples, summary.train_loss = current.collection.pooled
         if result.made is not None:
             summary.version = result.made.row.version
         return summary
 
     def _clear_away(self, current: ActiveRound) -> None:
+        current.collection.end()
         if current.buffered:
             self._carry_over(current)
             return

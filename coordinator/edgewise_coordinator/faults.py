@@ -50,10 +50,20 @@ class FaultPoint(str, Enum):
     """The update is in the sum; nobody was told."""
     AFTER_ACKNOWLEDGEMENT = "after-acknowledgement"
     """The acknowledgement was handed to the transport."""
+    SECURE_RECORDED = "secure-recorded"
+    """What devices said in a secure round is recorded; none was answered."""
+    SECURE_ROSTER = "secure-roster"
+    """The roster of a secure round is recorded; no device has seen it."""
+    SECURE_SHARERS = "secure-sharers"
+    """It is recorded who shared secrets; nobody was told."""
     BEFORE_CLOSING = "before-closing"
     """The goal is reached; nothing of it is recorded."""
     BEFORE_AGGREGATE = "before-aggregate"
     """It is recorded that the round has its reports."""
+    SECURE_SURVIVORS = "secure-survivors"
+    """It is recorded whose masked updates count; nobody was told."""
+    SECURE_OPENABLE = "secure-openable"
+    """Enough shares are opened and recorded; every mask is still in the sum."""
     AFTER_AGGREGATE = "after-aggregate"
     """The next weights exist, in memory alone."""
     AFTER_STATE_FILE = "after-state-file"
@@ -65,6 +75,9 @@ class FaultPoint(str, Enum):
     BEFORE_PUBLISH = "before-publish"
     """The spool is gone; the next round has not begun."""
 
+
+IN_SECURE_ROUNDS = frozenset(point for point in FaultPoint if point.name.startswith("SECURE_"))
+"""The points that a round without secure aggregation does not pass."""
 
 FaultHook: TypeAlias = Callable[[FaultPoint], None]
 

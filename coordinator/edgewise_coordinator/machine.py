@@ -241,11 +241,11 @@ class RoundMachine:
         if n < self.least:
             recent = pool.available() - n
             why = f", {recent} more took part too recently" if recent else ""
-            return self._abandon(f"only {n} of {s.goal} devices were available after {waited:.0f} s{why}")
+            return self.abandon(f"only {n} of {s.goal} devices were available after {waited:.0f} s{why}")
         chosen = self.selection(self._candidates(pool), min(target, n), round_generator(self.seed, self.round_id))
         if len(chosen) < self.least:
             why = f"the selection {self.selection.name!r} chose {len(chosen)} of at least {self.least} devices"
-            return [] if waited < s.selection_timeout else self._abandon(why)
+            return [] if waited < s.selection_timeout else self.abandon(why)
         self.goal = len(chosen) if self.everyone else min(s.goal, len(chosen))
         self.phase, self.since = Phase.CONFIGURATION, self.clock.now()
         return [self._assign(device) for device in chosen]
@@ -293,7 +293,7 @@ class RoundMachine:
             self.phase = Phase.CLOSING
             return [*self._dismiss("the round has enough reports"), Close()]
         if late or not self.live:
-            return self._abandon(self._why_not())
+            return self.abandon(self._why_not())
         return []
 
     def _why_not(self) -> str:
@@ -301,7 +301,8 @@ class RoundMachine:
         detail = f" ({'; '.join(reasons[:5])})" if reasons else ""
         return f"{self.reports} of at least {self.least} reports came from {len(self.participants)} devices{detail}"
 
-    def _abandon(self, reason: str) -> list[Action]:
+    def abandon(self, reason: str) -> list[Action]:
+        """End the round without a result, and return what is to be done."""
         dismissed = self._dismiss("the round was abandoned")
         self.phase, self.reason = Phase.ABANDONED, reason
         return [*dismissed, Abandon(reason)]

@@ -39,6 +39,8 @@ CREATE TABLE IF NOT EXISTS reports (
 CREATE TABLE IF NOT EXISTS buffered (
   round_id INTEGER, device TEXT, counted_in INTEGER NOT NULL, PRIMARY KEY (round_id, device)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS buffered_in ON buffered (counted_in);
+CREATE TABLE IF NOT EXISTS secure (
+  round_id INTEGER, kind TEXT, device TEXT, data BLOB NOT NULL, PRIMARY KEY (round_id, kind, device)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS devices (device TEXT PRIMARY KEY, last_round INTEGER NOT NULL) WITHOUT ROWID;
 """
 
@@ -301,6 +303,25 @@ class StateStore:
             "SELECT 1 FROM reports WHERE round_id = ? AND device = ? AND attempt = ?", (round_id, device, attempt)
         )
         return row.fetchone() is not None
+
+    # Secure rounds -------------------------------------------------------------------------------------------------
+
+    def add_secure(self, round_id: int, rows: Sequence[tuple[str, str, bytes]]) -> None:
+        """Record messages of a secure round as (kind, device, bytes); of each kind a device's last one counts."""
+        with self._transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO secure VALUES (?, ?, ?, ?)", [(round_id, *row) for row in rows])
+
+    def secure(self, round_id: int) -> list[tuple[str, str, bytes]]:
+        """Return what was recorded of a secure round."""
+        rows = self._db.execute(
+            "SELECT kind, device, data FROM secure WHERE round_id = ? ORDER BY kind, device", (round_id,)
+        )
+        return [(kind, device, bytes(data)) for kind, device, data in rows]
+
+    def forget_secure(self, keep: int) -> None:
+        """Forget every secure round but this one."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM secure WHERE round_id <> ?", (keep,))
 
     # Versions ------------------------------------------------------------------------------------------------------
 

@@ -11,14 +11,14 @@ import logging
 import math
 import random
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from edgewise_edge.availability import Availability, Dice, bounded
 from edgewise_edge.budget import Budget
 from edgewise_edge.home import Home
 from edgewise_edge.host import Host
 from edgewise_edge.jobs import Computing, in_process
-from edgewise_edge.link import Heard, Identity, Link, Vouches, sentence
+from edgewise_edge.link import SECURE, Heard, Identity, Link, Vouches, sentence
 from edgewise_edge.model import LatestModel
 from edgewise_edge.participation import Entry, Outcome, ParticipationLog
 from edgewise_edge.policy import Policy
@@ -36,11 +36,20 @@ from edgewise_wire.messages import (
     Decline,
     DeviceState,
     ReportAck,
+    SecureInbox,
+    SecureQuorum,
+    SecureRoster,
+    SecureSurvivors,
     UploadGrant,
 )
 from edgewise_wire.transport.base import Connected, Disconnected, Event, Message, Transport
 
+if TYPE_CHECKING:
+    from edgewise_edge.secure_report import Papers  # it imports `cryptography`, which a plain device may not have
+
 log = logging.getLogger(__name__)
+
+Secure: TypeAlias = "SecureRoster | SecureInbox | SecureSurvivors | SecureQuorum"
 
 POLL_SECONDS = 1.0  # how late `run` notices that it should stop
 RELEASE_SECONDS = 60.0  # a fleet that is at work asks again sooner; one that is not needs no model in memory
@@ -68,6 +77,7 @@ class Agent:
         rng: jitters the check-ins; nothing that is learned depends on it.
         computing: where assignments are computed; in this process if left out (see `apart`).
         vouches: takes only assignments that it says the coordinator signed; `None` takes any.
+        papers: what this device was enrolled with, and by whom: in a secure round it takes nobody else's word.
 
     Raises:
         UnavailableError, DataError: if the folder's files cannot be used.
@@ -90,6 +100,7 @@ class Agent:
         rng: Dice | None = None,
         vouches: Vouches | None = None,
         computing: Computing | None = None,
+        papers: Papers | None = None,
     ) -> None:
         self.link = link = Link(transport, identity, vouches)
         self._clock = clock = clock or SystemClock()
@@ -106,6 +117,7 @@ class Agent:
         self._worker = Worker(
             home, link, host, status, model, records, clock=clock, policy=rules, budget=budget,
             computing=computing or in_process(host), on_end=self._on_end,
+            papers=papers,
         )  # fmt: skip
         last = records.last_report()
         if last is not None:
@@ -185,16 +197,18 @@ class Agent:
             self._on_come_back(body)
         elif isinstance(body, BlobChunk):
             self._worker.hear(heard)
-        elif isinstance(body, UploadGrant | ChunkAck | ReportAck | Abort):
+        elif isinstance(body, (UploadGrant, ChunkAck, ReportAck, Abort, *SECURE)):
             self._on_word(heard, body)
 
-    def _on_word(self, heard: Heard, body: UploadGrant | ChunkAck | ReportAck | Abort) -> None:
+    def _on_word(self, heard: Heard, body: UploadGrant | ChunkAck | ReportAck | Abort | Secure) -> None:
         """Take what is said about one attempt; about another than the one in work it means nothing any more."""
         work = self._worker.work
         if work is None or (heard.round, body.attempt) != work.rank:
             log.debug("ignored %s: round %d is not in work", type(body).__name__, heard.round)
         elif isinstance(body, ReportAck):
             # Also while training anew after a crash: the coordinator holds what an earlier process sent.
+            if body.accepted and not self._worker.acknowledged():
+                return  # a secure round goes on: its sum is still masked
             outcome = Outcome.REPORTED if body.accepted else Outcome.REFUSED
             self._worker.end(outcome, sentence(body.reason), body.come_back)
         elif isinstance(body, Abort):

@@ -27,6 +27,7 @@ from edgewise_edge.weights_file import read_weights
 from edgewise_wire.blobs import BlobStore, make_ref
 from edgewise_wire.errors import RunError
 from edgewise_wire.messages import EvaluationReport, Kind, Measure, UploadRequest
+from edgewise_wire.secure.form import ENCODING
 
 
 class InProcess:
@@ -92,10 +93,13 @@ def _correction(job: Job, blobs: BlobStore, trainer: TrainerLike) -> Correction 
 
 def _keep(job: Job, result: LocalUpdate) -> UploadRequest:
     """Put an update on disk; return the request that vouches for it, its seconds not filled in yet."""
-    from edgewise_edge.encoding import encode_update  # not before the trainer has gone
+    from edgewise_edge.encoding import encode_update, secure_words  # not before the trainer has gone
 
     asked = job.work.asked
     session = SessionFolder(job.home.session, job.work.fleet)
+    if asked.secure.cohort:
+        session.save_update(secure_words(job.work, result.update, result.examples, result.loss))
+        return UploadRequest(asked.attempt, make_ref(session.update), 1, encoding=ENCODING)
     session.save_update(encode_update(job.home, job.work, job.device, result.update))
     if result.control is not None:
         Controls(job.home, asked.graph.hash).save(job.work.round, result.control, asked.control_round)

@@ -8,11 +8,31 @@ round was abandoned, nothing was learned, and nothing may be crossed off.
 
 from __future__ import annotations
 
+import secrets
+
+import numpy as np
+
 from edgewise_edge.control import RESIDUALS, Controls
 from edgewise_edge.home import Home
 from edgewise_edge.session import Work
+from edgewise_wire.secure.fixed_point import FixedPoint
 from edgewise_wire.transforms import Key, get
+from edgewise_wire.transforms.clip import clip
 from edgewise_wire.weights import Flat
+
+
+def secure_words(work: Work, update: Flat, examples: int, loss: float) -> bytes:
+    """Return what a device adds to a secure sum: uint32[parameters + 2], in the clear; it never leaves the device.
+
+    Raises:
+        InputError: if the update has a number that is not finite.
+    """
+    terms = work.asked.secure
+    if terms.clip:
+        update = clip(terms.clip).device(update)
+    dice = np.random.default_rng(secrets.randbits(128))
+    form = FixedPoint(terms.cohort, terms.value_bits, terms.range, terms.weight_max, terms.noise)
+    return form.encode(update, examples, loss, dice).astype("<u4").tobytes()
 
 
 def encode_update(home: Home, work: Work, device: str, update: Flat) -> bytes:

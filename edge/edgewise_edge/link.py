@@ -22,6 +22,10 @@ from edgewise_wire.messages import (
     Envelope,
     Presence,
     ReportAck,
+    SecureInbox,
+    SecureQuorum,
+    SecureRoster,
+    SecureSurvivors,
     UploadGrant,
 )
 from edgewise_wire.topics import PROTOCOL
@@ -29,7 +33,10 @@ from edgewise_wire.transport.base import Message, Transport, Will
 
 log = logging.getLogger(__name__)
 
-HEARD: Final = (Assignment, UploadGrant, ChunkAck, ReportAck, Abort, ComeBackLater)
+SECURE: Final = (SecureRoster, SecureInbox, SecureSurvivors, SecureQuorum)
+"""What it may say in a secure round."""
+
+HEARD: Final = (Assignment, UploadGrant, ChunkAck, ReportAck, Abort, ComeBackLater, *SECURE)
 """What a coordinator may say to a device; anything else on its `down` topic is dropped."""
 
 SENTENCE_BYTES = 512

@@ -62,6 +62,13 @@ class Phase:
     def repeat(self) -> None:
         """Say again what was last said."""
 
+    safe = False
+    """Whether the coordinator has said that it has the update safe."""
+
+    def acknowledged(self) -> bool:
+        """Take word that the coordinator has the report safe; return whether nothing more is to be done."""
+        return True
+
     def stop(self) -> None:
         """Let go of everything; files stay for a later process."""
 

@@ -12,7 +12,7 @@ from edgewise_edge.abilities import CORRECTIONS, unknown_encoding
 from edgewise_edge.hours import parse_hours
 from edgewise_wire.errors import ConfigError
 from edgewise_wire.files import write_durably
-from edgewise_wire.messages import Assignment, Kind
+from edgewise_wire.messages import Assignment, Kind, SecureTerms
 
 MEGABYTE = 1_000_000
 
@@ -46,6 +46,8 @@ class Policy:
     require_secure_aggregation: bool = _rule(
         False, "train only if the coordinator sees sums of updates and no single one"
     )
+    min_cohort: int = _rule(0, "fewest devices of a secure round")
+    min_threshold: int = _rule(0, "fewest devices whose updates are in a secure round's sum")
     on_battery: bool = _rule(False, "take part on battery too")
     min_battery: float = _rule(30.0, "then with at least so many percent")
     max_temperature: float = _rule(80.0, "most degrees Celsius; a Pi slows itself down from 80")
@@ -103,6 +105,13 @@ class Policy:
             return f"updates would be clipped {offer}, the owner asks for a norm of at most {self.require_clipping:g}"
         if self.require_secure_aggregation and not secure:
             return "the owner asks for secure aggregation, and the assignment does not offer it"
+        return self._too_small_a_sum(asked.secure) if secure else None
+
+    def _too_small_a_sum(self, terms: SecureTerms) -> str | None:
+        if terms.cohort < self.min_cohort:
+            return f"at most {terms.cohort} devices would take part, the owner asks for at least {self.min_cohort}"
+        if terms.least < self.min_threshold:
+            return f"the sum could be of {terms.least} updates, the owner asks for at least {self.min_threshold}"
         return None
 
 
@@ -126,13 +135,15 @@ def _malformed(asked: Assignment) -> str | None:
 
 def offered_clipping(asked: Assignment) -> float:
     """Return the L2 norm to which an assignment has updates clipped on the device, 0 for none."""
+    if asked.secure.cohort:
+        return asked.secure.clip if math.isfinite(asked.secure.clip) else 0.0
     norm = getattr(asked, "clipping_norm", 0.0)  # a protocol without the field offers none
     return float(norm) if math.isfinite(norm) else 0.0
 
 
 def offers_secure_aggregation(asked: Assignment) -> bool:
     """Return whether an assignment masks updates so that only their sum can be read."""
-    return bool(getattr(asked, "secure_aggregation", False))
+    return asked.secure.cohort > 0
 
 
 WORDS: dict[str, str] = {each.name: each.metadata["words"] for each in fields(Policy)}

@@ -3,6 +3,7 @@
     session/assignment   the assignment as it came: an encoded `Envelope`; there from acceptance to the session's end
     session/notes.json   when it was received (seconds since the epoch), how often training began
     session/update       the finished update, encoded as it will be sent
+    session/secure       in a secure round, what the device has bound itself to; session/masked the masked update
     session/report       the encoded `UploadRequest` or `EvaluationReport`; written last, so it vouches for the update
 
 The law: a report is announced only after it and its update are on disk and synced, and from then on the device says
@@ -67,7 +68,9 @@ class SessionFolder:
         self._assignment = folder / "assignment"
         self._notes = folder / "notes.json"
         self._report = folder / "report"
+        self._secure = folder / "secure"
         self.update = folder / "update"
+        self.masked = folder / "masked"
 
     def load(self) -> tuple[Work, Report | None] | None:
         """Return the assignment in work and its report if that is finished; whatever is torn or foreign is cleared."""
@@ -89,6 +92,19 @@ class SessionFolder:
     def save_update(self, data: bytes) -> None:
         """Keep a finished update."""
         write_durably(self.update, data)
+
+    def secure_notes(self) -> bytes:
+        """Return what was bound in a secure round, empty for nothing yet."""
+        return self._secure.read_bytes() if self._secure.exists() else b""
+
+    def save_secure(self, data: bytes) -> None:
+        """Keep what was bound."""
+        if data != self.secure_notes():
+            write_durably(self._secure, data)
+
+    def save_masked(self, data: bytes) -> None:
+        """Keep a masked update."""
+        write_durably(self.masked, data)
 
     def save_report(self, work: Work, report: Report) -> None:
         """Keep a finished report; its update must be there already."""

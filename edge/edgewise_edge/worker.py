@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from edgewise_edge.admission import Admission
 from edgewise_edge.budget import Budget
@@ -34,10 +35,14 @@ from edgewise_wire.messages import (
     UploadRequest,
 )
 
+if TYPE_CHECKING:
+    from edgewise_edge.secure_report import Papers
+
 log = logging.getLogger(__name__)
 
 CONDITION_SECONDS = 5.0  # how often a working device that computes nothing looks at its conditions
 ACCOUNT_SECONDS = 30.0  # a killed process forgets at most so much of the time it computed
+UNMASK_SECONDS = 300.0  # a device whose masked update counts stays so long to open the sum, whatever the deadline was
 BEGINNINGS_MAX = 3  # a graph that kills the process is not tried for ever
 
 
@@ -62,6 +67,7 @@ class Worker:
         self, home: Home, link: Link, host: Host, status: Status, model: LatestModel, records: ParticipationLog,
         *, clock: Clock, policy: Callable[[], Policy], budget: Budget, computing: Computing,
         on_end: Callable[[Ended], None],
+        papers: Papers | None = None,
     ) -> None:  # fmt: skip
         self.work: Work | None = None
         self._home = home
@@ -76,6 +82,7 @@ class Worker:
         self._budget = budget
         self._accounted = 0.0
         self._on_end = on_end
+        self._papers = papers
         self._blobs = BlobStore(home.blobs)
         self._admission = Admission(host, self._blobs, policy, budget)
         self._session = SessionFolder(home.session, link.identity.fleet)
@@ -148,6 +155,13 @@ class Worker:
     def hear(self, heard: Heard) -> None:
         """Take a message about this work."""
         self._guarded(lambda: self._phase.hear(heard))
+
+    def acknowledged(self) -> bool:
+        """Take word that the coordinator has the report safe; return whether the work is done with that."""
+        done = self._phase.acknowledged()
+        if not done:
+            self._deadline = max(self._deadline, self._clock.now() + UNMASK_SECONDS)
+        return done
 
     def repeat(self) -> None:
         """Say again what was last said about this work."""
@@ -248,9 +262,20 @@ class Worker:
         return Compute(self._clock, lambda: self._computing(job))
 
     def _sending(self, work: Work, report: Report) -> Phase:
+        if work.asked.secure.cohort:
+            return self._secure(work)
         if isinstance(report, UploadRequest):
             return Upload(self._link, self._clock, work.round, report, self._session.update, to=work.asked.aggregator)
         return SendReport(self._link, self._clock, work, report)
+
+    def _secure(self, work: Work) -> Phase:
+        from edgewise_edge.secure_report import SecureReport  # `cryptography`, only where it is needed
+
+        policy = self._policy()
+        return SecureReport(
+            self._link, self._clock, self._blobs, self._session, work,
+            least=(policy.min_cohort, policy.min_threshold), papers=self._papers,
+        )  # fmt: skip
 
     def _keep_report(self, work: Work, found: Computed) -> Report | None:
         """Put the report on disk, whose update is there already."""
@@ -277,6 +302,8 @@ class Worker:
         work = self.work
         if work is None:
             return
+        if self._phase.safe:
+            outcome = Outcome.REPORTED  # the update counts, however the rest of a secure round went
         if outcome is Outcome.REPORTED:
             self._status.enter(DeviceState.REPORTED, work)
         self._leave_phase()

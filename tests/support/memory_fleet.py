@@ -34,6 +34,7 @@ class MemoryFleet:
     rounds: list[RoundSummary] = field(default_factory=list)
     agents: dict[str, Agent] = field(default_factory=dict)
     hosts: dict[str, DeviceHost] = field(default_factory=dict)
+    homes: dict[str, Home] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     """Further arguments of `Coordinator`: algorithm, aggregator, selection, …"""
 
@@ -61,7 +62,7 @@ class MemoryFleet:
         self.coordinator = self._coordinator()
 
     def _agent(self, device: str, sentences: list[str], number: int) -> Agent:
-        home = Home(self.folder / device)
+        home = self.homes[device] = Home(self.folder / device)
         store = ExampleStore(home.examples)
         store.add_many(sentences)
         identity = Identity(self.settings.fleet, device, number + 1)

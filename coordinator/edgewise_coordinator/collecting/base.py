@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from edgewise_coordinator.algorithms.base import Aggregate
 from edgewise_coordinator.machine import Action, RoundMachine
@@ -16,6 +16,13 @@ from edgewise_wire.messages import Assignment, Body, UploadRequest
 
 class CollectionError(InputError):
     """A round has its reports and cannot be finished with them: it is abandoned, with these words as the reason."""
+
+
+class Pooled(NamedTuple):
+    """What a sum says of all its devices together, where no report says it of one: examples, mean training loss."""
+
+    examples: int
+    loss: float
 
 
 class Collection(Protocol):
@@ -32,6 +39,10 @@ class Collection(Protocol):
     @property
     def terms(self) -> int:
         """How many updates were added."""
+
+    @property
+    def pooled(self) -> Pooled | None:
+        """What the sum says of all devices, where reports say nothing of themselves; else, and before, `None`."""
 
     @property
     def update_bytes(self) -> int:
@@ -75,3 +86,6 @@ class Collection(Protocol):
 
     def deadline(self) -> float:
         """Return when `tick` or `finish` must be called next, even if nothing happens; infinity for never."""
+
+    def end(self) -> None:
+        """Let go of everything: the round is over, and recorded as what it came to."""

@@ -21,6 +21,7 @@ class NoUpdates:
     """Refuses every update."""
 
     terms = 0
+    pooled = None
     update_bytes = 0
 
     def ask(self, template: Assignment, device: str) -> Assignment:
@@ -53,3 +54,6 @@ class NoUpdates:
     def deadline(self) -> float:
         """Return infinity."""
         return math.inf
+
+    def end(self) -> None:
+        """Do nothing: the spool goes with the round."""

@@ -36,6 +36,8 @@ class PlainUpdates:
         max_norm: the most that an update's L2 norm may be.
     """
 
+    pooled = None
+
     def __init__(self, recipe: Recipe, decoder: Decoder, parameters: int, max_norm: float) -> None:
         self._recipe = recipe
         self._decoder = decoder
@@ -90,3 +92,6 @@ class PlainUpdates:
     def deadline(self) -> float:
         """Return infinity: it waits for nothing."""
         return math.inf
+
+    def end(self) -> None:
+        """Do nothing: the spool goes with the round."""

@@ -3,7 +3,8 @@ import pytest
 
 from edgewise_wire.errors import ConfigError, InputError, ProtocolError
 from edgewise_wire.secure.fixed_point import FixedPoint
-from edgewise_wire.secure.words import pack, packed_bytes, unpack
+from edgewise_wire.secure.form import packed_bytes
+from edgewise_wire.secure.words import pack, unpack
 
 
 def dice() -> np.random.Generator:

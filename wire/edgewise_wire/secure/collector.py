@@ -78,9 +78,7 @@ class Collector:
             RefusedError: if it is not enrolled, or others have these keys already.
             ProtocolError: if one is missing.
         """
-        entry = Entry(
-            device, said.attempt, said.agreement, said.mask, said.signer, said.certificate, said.signature
-        )  # fmt: skip
+        entry = _entry(device, said)
         if not (entry.agreement and entry.mask and entry.signer):
             raise ProtocolError("secure round: expected three keys of 32 bytes")
         if self._register is not None and not entry.vouched_for(self._register, self._fleet, self._round, now):
@@ -90,6 +88,18 @@ class Collector:
         if len(own) < 3 or own & taken:
             raise RefusedError("secure round: its keys are not its own alone")
         self.keys[device] = entry
+
+    def restore_keys(self, device: str, said: SecureKeys) -> None:
+        """Take keys that were checked before a restart."""
+        self.keys[device] = _entry(device, said)
+
+    def members(self, roll: bytes) -> frozenset[int]:
+        """Return a set of the roster's devices, out of its bits."""
+        return from_roll(roll, len(self._known().entries))
+
+    def roll(self, members: frozenset[int]) -> bytes:
+        """Return a set of the roster's devices as bits."""
+        return to_roll(members, len(self._known().entries))
 
     def call(self, devices: list[str], plan: Plan) -> Roster:
         """Fix who takes part."""
@@ -246,3 +256,7 @@ class Collector:
         if self.roster is None:
             raise RefusedError("secure round: its roster is not fixed")
         return self.roster
+
+
+def _entry(device: str, said: SecureKeys) -> Entry:
+    return Entry(device, said.attempt, said.agreement, said.mask, said.signer, said.certificate, said.signature)

@@ -1,4 +1,4 @@
-"""Updates as integers that can be summed exactly: fixed point with clipping, in a modulus that the sum cannot leave.
+"""Updates as integers that can be summed exactly, and their sum as a mean: fixed point with clipping.
 
 A device sends `parameters` + 2 words: its update, its weight, its loss. Everything that the coordinator would ask a
 single device in a plain round travels inside the sum.
@@ -15,21 +15,18 @@ bit for bit.
 from __future__ import annotations
 
 import math
-import struct
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewise_wire.errors import ConfigError, InputError, ProtocolError
+from edgewise_wire.errors import InputError, ProtocolError
+from edgewise_wire.secure.form import EXTRA, Form
 from edgewise_wire.secure.words import Words
 from edgewise_wire.weights import Flat
 
-MODULUS_BITS_MAX = 32
 LOSS_MAX = 32.0  # nats; a vocabulary of 2^46 words has it when it knows nothing
-EXTRA = 2  # words behind the update: the weight, the loss
-NOISE_TAIL = 12.0  # standard deviations of the sum's noise that find room: beyond them lies less than 2^-100
 BLOCK = 1 << 16
 
 Noise: TypeAlias = NDArray[np.int64]
@@ -37,65 +34,14 @@ Noise: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class FixedPoint:
-    """How numbers become words; the same for all devices of a round.
-
-    Attributes:
-        cohort: the most devices that are summed.
-        value_bits: of one device's number, its sign included: 2 to 24.
-        range: numbers beyond ± are clipped to it.
-        weight_max: examples beyond it do not count more; 1 is equal weights.
-        noise: variance, in steps², of the noise that each device adds to each number of its update; 0 for none.
-
-    Raises:
-        ConfigError: if a value is out of its range, or the sum would not fit 32 bits.
+class FixedPoint(Form):
+    """A `Form` with its arithmetic.
 
     Example:
-        >>> form = FixedPoint(cohort=1024, value_bits=16, range=1.0)
-        >>> form.modulus_bits
-        26
+        >>> form = FixedPoint(cohort=8, value_bits=16, range=1.0)
+        >>> form.decode(form.encode(np.array([0.5], "f4"), 1, 2.0, np.random.default_rng(1)), 1).mean.round(4)
+        array([0.5], dtype=float32)
     """
-
-    cohort: int
-    value_bits: int = 20
-    range: float = 4.0
-    weight_max: int = 1
-    noise: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 2 <= self.value_bits <= 24:
-            raise ConfigError(f"secure aggregation: expected values of 2 to 24 bits, got {self.value_bits}")
-        if not 0 < self.range <= 1e6:
-            raise ConfigError(f"secure aggregation: expected a range above 0 and up to 1e6, got {self.range}")
-        if self.cohort < 1 or not 1 <= self.weight_max < 1 << 31:
-            raise ConfigError(
-                f"secure aggregation: expected a cohort and a largest weight of at least 1, got {self.cohort} and"
-                f" {self.weight_max}"
-            )
-        if not 0 <= self.noise < 2.0**60:
-            raise ConfigError(f"secure aggregation: expected a variance of at least 0, got {self.noise}")
-        if self.modulus_bits > MODULUS_BITS_MAX:
-            raise ConfigError(
-                f"secure aggregation of {self.cohort} devices with values of {self.value_bits} bits and weights up to"
-                f" {self.weight_max}: the sum needs {self.modulus_bits} bits, at most {MODULUS_BITS_MAX} can be had;"
-                " take fewer bits or a smaller largest weight"
-            )
-
-    @property
-    def top(self) -> int:
-        """The largest word that a clipped number becomes."""
-        return (1 << (self.value_bits - 1)) - 1
-
-    @property
-    def step(self) -> float:
-        """How much of an update one unit is, for a device of the largest weight."""
-        return self.range / self.top
-
-    @property
-    def modulus_bits(self) -> int:
-        """The bits of a word: as few as hold any sum of the cohort, of either sign, with its noise."""
-        noise = math.ceil(NOISE_TAIL * math.sqrt(self.cohort * self.noise))
-        return max(self.cohort * self.top + noise, self.cohort * self.weight_max).bit_length() + 1
 
     def encode(
         self,
@@ -158,10 +104,6 @@ class FixedPoint:
         scale = self.step * self.weight_max / weight
         mean = (signed[:-EXTRA] * scale).astype(np.float32)
         return Decoded(mean, weight, max(0.0, loss / self.top * LOSS_MAX * self.weight_max / weight))
-
-    def to_bytes(self) -> bytes:
-        """Return what every device of a round must agree on, in a fixed layout."""
-        return struct.pack("<IBdId", self.cohort, self.value_bits, self.range, self.weight_max, self.noise)
 
 
 class Decoded(NamedTuple):

@@ -9,7 +9,7 @@ that the neighbours hold have been opened.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -26,8 +26,10 @@ def truncate(words: Words, bits: int) -> Words:
     return words
 
 
-def mask(words: Words, secrets: Secrets, roster: Roster, me: int, sharers: Iterable[int], bits: int) -> Words:
-    """Return a device's words, masked.
+def mask(
+    words: Words, secrets: Secrets, roster: Roster, me: int, sharers: Iterable[int], bits: int
+) -> Generator[None, None, Words]:
+    """Mask a device's words, a mask between any two yields.
 
     Args:
         words: uint32[length], what the device adds to the sum; not written.
@@ -36,10 +38,14 @@ def mask(words: Words, secrets: Secrets, roster: Roster, me: int, sharers: Itera
         me: its number in the roster.
         sharers: whoever has shared secrets; only with them a mask can be undone.
         bits: of the modulus.
+
+    Returns:
+        The masked words, by way of `StopIteration.value`.
     """
     total, adder, near = words.copy(), MaskAdder(), set(roster.graph.neighbours(me))
     adder.add(total, own_key(secrets.seed, roster))
     for other in sorted(near.intersection(sharers)):
+        yield
         adder.add(total, pair_key(secrets.mask, roster, other), sign=1 if me < other else -1)
     return truncate(total, bits)
 

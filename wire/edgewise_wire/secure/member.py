@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import secrets
+from collections.abc import Generator
 from dataclasses import dataclass
 
 from edgewise_wire.crypto.enrolled import Enrolled, Register
@@ -152,10 +153,19 @@ class Member:
         statement = sharers_statement(self._joined(), self._sharers())
         return SecurePledge(self._attempt, self._secrets.signer.sign(statement))
 
-    def masked(self, words: Words) -> bytes:
-        """Return a device's words masked and packed."""
+    def masking(self, words: Words) -> Generator[None, None, bytes]:
+        """Mask a device's words, a mask between any two yields; return them packed."""
         bits = self.form.modulus_bits
-        return pack(mask(words, self._secrets, self._joined(), self._me, self._sharers(), bits), bits)
+        return pack((yield from mask(words, self._secrets, self._joined(), self._me, self._sharers(), bits)), bits)
+
+    def masked(self, words: Words) -> bytes:
+        """Return what `masking` comes to."""
+        work = self.masking(words)
+        while True:
+            try:
+                next(work)
+            except StopIteration as end:
+                return bytes(end.value)
 
     def consent(self, told: SecureSurvivors) -> SecureConsent:
         """Sign who survived, this once."""

@@ -8,17 +8,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewise_wire.encodings import plane_bytes
 from edgewise_wire.errors import ProtocolError
+from edgewise_wire.secure.form import packed_bytes
 from edgewise_wire.transforms import bits as planes
 
 Words = NDArray[np.uint32]
 """uint32[length], each below 2^width."""
-
-
-def packed_bytes(length: int, width: int) -> int:
-    """Return how many bytes `length` words of `width` bits take."""
-    return width // 8 * length + width % 8 * plane_bytes(length)
 
 
 def pack(words: Words, width: int) -> bytes:

@@ -1,0 +1,318 @@
+"""Secure rounds of real coordinator and agents in memory: the sum is exact whoever falls silent or is killed when."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgewise_coordinator.algorithms.base import Aggregate
+from edgewise_coordinator.algorithms.fedavg import fedavg
+from edgewise_coordinator.collecting.secure import SecureSettings, secure_updates
+from edgewise_coordinator.faults import IN_SECURE_ROUNDS, FaultPoint
+from edgewise_coordinator.settings import RoundSettings, Settings, TrainingSettings
+from edgewise_edge import computing
+from edgewise_edge.agent import Agent
+from edgewise_edge.link import Identity
+from edgewise_edge.participation import Outcome
+from edgewise_edge.policy import Policy
+from edgewise_wire.codec import decode
+from edgewise_wire.errors import ProtocolError
+from edgewise_wire.messages import (
+    Assignment,
+    Body,
+    Decline,
+    SecureConsent,
+    SecureKeys,
+    SecureReveal,
+    SecureShares,
+    SecureTerms,
+    UploadChunk,
+    UploadRequest,
+)
+from edgewise_wire.secure.fixed_point import FixedPoint
+from edgewise_wire.topics import parse_device_topic
+from edgewise_wire.transport.base import Message
+from memory_fleet import MemoryFleet
+
+WORDS = ["see you at me", "we are on to it", "i do not go up", "so it is", "can you see me"]
+TERMS = SecureTerms(value_bits=20, range=4.0, weight_max=64)
+
+
+class Killed(BaseException):
+    """The process is gone: nothing below the hook runs any more."""
+
+
+@dataclass
+class SecureFleet(MemoryFleet):
+    """Sees what every device adds to the sum, and lets a test act on each thing that is said to the coordinator."""
+
+    added: dict[tuple[int, str], np.ndarray] = field(default_factory=dict)
+    said: list[tuple[str, int, Body]] = field(default_factory=list)
+    on_word: Callable[[str, int, Body], None] = lambda device, round_id, body: None
+    gone: set[str] = field(default_factory=set)
+    policies: dict[str, Policy] = field(default_factory=dict)
+
+    def listen(self) -> None:
+        while (event := self.spy.poll(0.0)) is not None:
+            if not isinstance(event, Message) or not event.payload:
+                continue
+            source = parse_device_topic(self.settings.fleet, event.topic)
+            if source is None or not event.topic.endswith("/up"):
+                continue
+            try:
+                envelope = decode(event.payload)
+            except ProtocolError:
+                continue
+            self.said.append((source.device, envelope.round, envelope.body))
+            self.on_word(source.device, envelope.round, envelope.body)
+
+    def silence(self, device: str) -> None:
+        """A device is gone for good."""
+        if device not in self.gone:
+            self.gone.add(device)
+            self.broker.cut(device)
+
+    def revive(self, device: str) -> None:
+        """A device's process dies, and another takes up its folder."""
+        self.broker.cut(device)
+        old = self.agents[device]
+        identity = Identity(self.settings.fleet, device, old.link.identity.session + 1000)
+        link = self.broker.connect(device, will=identity.will)
+        home = self.homes[device]
+        self.agents[device] = Agent(
+            home, link, identity, self.hosts[device], clock=self.clock, rng=np.random.default_rng(1)
+        )
+
+    def run(self, steps: int = 6000) -> None:
+        for _ in range(steps):
+            try:
+                self.coordinator.step(0.0)
+            except Killed:
+                self.restart_coordinator()
+            for name, agent in list(self.agents.items()):
+                if name not in self.gone:
+                    agent.step(0.0)
+            self.listen()
+            if self.coordinator.finished:
+                return
+            self.clock.advance(0.1)
+        raise AssertionError("the run did not end")
+
+
+def fleet(
+    folder: Path, fixture_dir: Path, monkeypatch: pytest.MonkeyPatch, *,
+    devices: int = 6, rounds: int = 1, goal: int = 6, least: int = 3, terms: SecureTerms = TERMS, **options: Any,
+) -> SecureFleet:  # fmt: skip
+    cohort = RoundSettings(goal=goal, over_selection=1.0, min_reports=least)
+    settings = Settings("test", rounds, cohort, TrainingSettings(epochs=1, learning_rate=0.5), evaluate_every=0)
+    texts = {f"pi-{n}": (WORDS * 4)[n : n + 6 + n] for n in range(devices)}
+    secure = SecureSettings(terms)
+    made = SecureFleet(
+        folder, fixture_dir / "tiny.tflite", settings, texts, options={"collect": secure_updates(secure), **options}
+    )
+    plain = computing.secure_words
+
+    def seen(work: Any, update: Any, examples: int, loss: float) -> bytes:
+        words = plain(work, update, examples, loss)
+        owner = next(device for device, agent in made.agents.items() if agent._worker.work is work)
+        made.added[(work.round, owner)] = np.frombuffer(words, "<u4")
+        return words
+
+    monkeypatch.setattr(computing, "secure_words", seen)
+    return made
+
+
+def check_exact(it: SecureFleet, round_id: int, version: int, terms: SecureTerms = TERMS) -> set[str]:
+    """Check that a version is just what the words in the clear of those who count come to; return who counts."""
+    store, model = it.coordinator.store, it.coordinator.model
+    counted = {report.device for report in store.reports(round_id)}
+    form = FixedPoint(it.settings.cohort.target, terms.value_bits, terms.range, terms.weight_max, terms.noise)
+    total = np.sum([it.added[(round_id, device)] for device in counted], axis=0, dtype=np.uint32)
+    found = form.decode(total & np.uint32((1 << form.modulus_bits) - 1), len(counted))
+    before, _ = model.versions.load(version - 1)
+    expected, _ = fedavg().step(before, {}, Aggregate(found.mean, len(counted), found.weight))
+    assert np.array_equal(model.versions.load(version)[0], expected)
+    summary = it.rounds[-1] if it.rounds else None
+    if summary is not None and summary.version == version:
+        assert summary.examples == found.weight
+        assert summary.train_loss == pytest.approx(found.loss)
+    return counted
+
+
+def test_the_mean_is_that_of_the_quantised_updates_in_the_clear(
+    tmp_path: Path, fixture_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = fleet(tmp_path, fixture_dir, monkeypatch, rounds=2)
+    it.run()
+    assert [r.phase for r in it.rounds] == ["committed", "committed"]
+    assert len(check_exact(it, 1, 1)) == 6
+    assert len(check_exact(it, 2, 2)) == 6
+    entries = it.agents["pi-0"]._records.entries()
+    assert [entry.outcome for entry in entries] == [Outcome.REPORTED] * 2
+
+
+@pytest.mark.parametrize("word", [SecureKeys, SecureShares, UploadRequest, SecureConsent, SecureReveal])
+def test_a_device_that_falls_silent_after_any_word_costs_no_round(
+    tmp_path: Path, fixture_dir: Path, monkeypatch: pytest.MonkeyPatch, word: type
+) -> None:
+    it = fleet(tmp_path, fixture_dir, monkeypatch)
+    it.on_word = lambda device, _, body: it.silence("pi-2") if device == "pi-2" and isinstance(body, word) else None
+    it.run()
+    assert [r.phase for r in it.rounds] == ["committed"]
+    counted = check_exact(it, 1, 1)
+    assert ("pi-2" in counted) == (word in (SecureConsent, SecureReveal))
+    assert len(counted) >= 5
+
+
+def test_two_of_six_fall_silent_with_their_masks_in_everybody_elses_update(
+    tmp_path: Path, fixture_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = fleet(tmp_path, fixture_dir, monkeypatch)
+
+    def silence(device: str, _: int, body: Body) -> None:
+        if isinstance(body, SecureShares) and device in ("pi-1", "pi-4"):
+            it.silence(device)
+
+    it.on_word = silence
+    it.run()
+    assert [r.phase for r in it.rounds] == ["committed"]
+    assert check_exact(it, 1, 1) == {"pi-0", "pi-2", "pi-3", "pi-5"}
+
+
+def test_a_round_with_too_few_left_to_open_its_sum_is_abandoned_and_says_so(
+    tmp_path: Path, fixture_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = fleet(tmp_path, fixture_dir, monkeypatch)
+    it.settings = it.settings
+    first: list[int] = []
+
+    def silence(device: str, round_id: int, body: Body) -> None:
+        if isinstance(body, SecureConsent) and not body.signature:
+            first.append(round_id)
+        if isinstance(body, SecureConsent) and body.signature and round_id == 1 and device != "pi-0":
+            it.silence(device)
+
+    it.on_word = silence
+    with pytest.raises(AssertionError, match="did not end"):
+        it.run(1500)
+    assert it.rounds[0].phase == "abandoned"
+    assert "have opened the shares that they hold" in it.rounds[0].reason
+    assert it.coordinator.version == 0
+    assert it.coordinator.store.secure(1) == []
+
+
+DEATHS = (
+    *sorted(IN_SECURE_ROUNDS),
+    FaultPoint.AFTER_GRANT, FaultPoint.AFTER_SPOOL_WRITE, FaultPoint.AFTER_SPOOL_SYNC, FaultPoint.AFTER_REPORT_ROW,
+    FaultPoint.AFTER_FOLD, FaultPoint.AFTER_ACKNOWLEDGEMENT, FaultPoint.BEFORE_CLOSING, FaultPoint.BEFORE_AGGREGATE,
+    FaultPoint.AFTER_AGGREGATE, FaultPoint.AFTER_VERSION_FILES, FaultPoint.AFTER_COMMIT,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("point", DEATHS, ids=lambda point: point.value)
+def test_a_coordinator_that_dies_anywhere_comes_to_the_same_sum(
+    tmp_path: Path, fixture_dir: Path, monkeypatch: pytest.MonkeyPatch, point: FaultPoint, count: int
+) -> None:
+    passed: Counter[FaultPoint] = Counter()
+
+    def fault(at: FaultPoint) -> None:
+        passed[at] += 1
+        if at is point and passed[at] == count:
+            raise Killed
+
+    it = fleet(tmp_path, fixture_dir, monkeypatch, devices=4, goal=4, rounds=2, fault=fault)
+    it.run()
+    assert passed[point] >= count
+    store = it.coordinator.store
+    versions = store.versions()
+    assert [v.version for v in versions] == [0, 1, 2]
+    for version in versions[1:]:
+        assert version.round_id is not None
+        assert len(check_exact(it, version.round_id, version.version)) >= 3
+    assert store.secure(2) == []
+
+
+@pytest.mark.parametrize("word", [SecureKeys, SecureShares, UploadRequest, UploadChunk, SecureConsent, SecureReveal])
+def test_a_killed_device_goes_on_where_it_was(
+    tmp_path: Path, fixture_dir: Path, monkeypatch: pytest.MonkeyPatch, word: type
+) -> None:
+    it = fleet(tmp_path, fixture_dir, monkeypatch, devices=4, goal=4, least=4)
+    done: list[str] = []
+
+    def kill(device: str, _: int, body: Body) -> None:
+        if device == "pi-1" and isinstance(body, word) and not done:
+            done.append(device)
+            it.revive(device)
+
+    it.on_word = kill
+    it.run()
+    assert done
+    assert [r.phase for r in it.rounds] == ["committed"]
+    assert check_exact(it, 1, 1) == {"pi-0", "pi-1", "pi-2", "pi-3"}
+    keys = {body.mask for device, _, body in it.said if device == "pi-1" and isinstance(body, SecureKeys)}
+    assert len(keys) == 1
+    opened = {body for device, _, body in it.said if device == "pi-1" and isinstance(body, SecureReveal)}
+    assert len(opened) == 1
+
+
+def test_nothing_that_is_said_tells_of_one_device(
+    tmp_path: Path, fixture_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Examples, loss and steps are in the sum alone; what is uploaded has the bytes of noise (false alarm 1e-7)."""
+    terms = SecureTerms(value_bits=21, range=4.0, weight_max=64)  # with six devices: 24 bits, three whole bytes
+    it = fleet(tmp_path, fixture_dir, monkeypatch, rounds=3, terms=terms)
+    it.run()
+    requests = [body for _, _, body in it.said if isinstance(body, UploadRequest)]
+    assert requests
+    assert all((r.examples, r.loss, r.steps, r.seconds) == (1, 0.0, 0, 0.0) for r in requests)
+    octets = np.frombuffer(b"".join(body.data for _, _, body in it.said if isinstance(body, UploadChunk)), np.uint8)
+    expected = len(octets) / 256
+    spread = ((np.bincount(octets, minlength=256) - expected) ** 2 / expected).sum()
+    assert expected > 100
+    assert spread < 255 + 6.2 * np.sqrt(2 * 255) + 13
+    plain = np.concatenate([words.view(np.uint8).reshape(-1, 4)[:, :3].reshape(-1) for words in it.added.values()])
+    counts = np.bincount(plain, minlength=256)
+    assert ((counts - len(plain) / 256) ** 2 / (len(plain) / 256)).sum() > 10 * 255  # in the clear it shows
+
+
+def test_owners_ask_for_what_they_want(tmp_path: Path, fixture_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = fleet(tmp_path, fixture_dir, monkeypatch, devices=5, goal=4, least=3)
+    rules = {
+        "pi-0": Policy(require_secure_aggregation=True, min_cohort=4, min_threshold=3),
+        "pi-1": Policy(min_cohort=9),
+        "pi-2": Policy(min_threshold=4),
+    }
+    for device, policy in rules.items():
+        admission = it.agents[device]._worker._admission
+        monkeypatch.setattr(admission, "_policy", lambda policy=policy: policy)
+    asked = it.coordinator  # the assignment as it goes out
+    sent: list[Assignment] = []
+    send = asked.link.send
+    monkeypatch.setattr(asked.link, "send", lambda d, body, r=0: (sent.append(body), send(d, body, r))[1])
+    it.run()
+    declined = {device: body.reason for device, _, body in it.said if isinstance(body, Decline)}
+    assert "owner asks for at least 9" in declined.get("pi-1", "owner asks for at least 9")
+    assert "pi-0" not in declined
+    assert any("owner asks for at least" in reason for reason in declined.values())
+    assert check_exact(it, it.rounds[-1].round_id, 1) >= {"pi-0", "pi-3", "pi-4"}
+
+
+def test_a_device_that_tells_more_than_it_should_is_refused(
+    tmp_path: Path, fixture_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from edgewise_edge import secure_report
+
+    it = fleet(tmp_path, fixture_dir, monkeypatch)
+    monkeypatch.setattr(secure_report, "UploadRequest", lambda attempt, ref, _, **more: UploadRequest(attempt, ref, 17))
+    with caplog.at_level(logging.WARNING), pytest.raises(AssertionError, match="did not end"):
+        it.run(700)
+    assert it.coordinator.version == 0
+    assert "expected it encoded as masked" in caplog.text
