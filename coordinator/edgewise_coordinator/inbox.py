@@ -21,11 +21,17 @@ from edgewise_wire.messages import (
     Kind,
     Presence,
     Progress,
+    SecureConsent,
+    SecureKeys,
+    SecurePledge,
+    SecureReveal,
+    SecureShares,
     UploadChunk,
     UploadRequest,
 )
 from edgewise_wire.transport.base import Connected, Disconnected, Event, Message
 
+SECURE = (SecureKeys, SecureShares, SecurePledge, SecureConsent, SecureReveal)
 EVALUATION_SUMS = ("loss_sum", "weight_sum")
 
 
@@ -66,7 +72,11 @@ class Inbox:
             self._evaluation(device, envelope.round, body)
         elif isinstance(body, BlobRequest):
             self._context.publisher.again(body)
-        elif not self._collected(device, envelope.round, body) and not isinstance(body, Progress):
+        elif self._collected(device, envelope.round, body) or isinstance(body, Progress):
+            return
+        elif isinstance(body, SECURE):
+            self._answers.over(device, envelope.round, body.attempt, idle=False)
+        else:
             self._context.link.refused[refusals.NOT_FOR_US] += 1
 
     def _collected(self, device: str, round_id: int, body: Body) -> bool:

@@ -180,6 +180,7 @@ class StateStore:
                 "UPDATE rounds SET phase = ?, reason = ?, ended = ?, summary = ? WHERE round_id = ?",
                 (phase.value, reason, now, json.dumps(summary), round_id),
             )
+            db.execute("DELETE FROM secure WHERE round_id = ?", (round_id,))
             if made is not None:
                 self._insert_version(db, made)
             if measured is not None:

@@ -101,9 +101,13 @@ class SecureFleet(MemoryFleet):
                     agent.step(0.0)
             self.listen()
             if self.coordinator.finished:
-                return
+                break
             self.clock.advance(0.1)
-        raise AssertionError("the run did not end")
+        else:
+            raise AssertionError("the run did not end")
+        for name, agent in self.agents.items():
+            for _ in range(20 if name not in self.gone else 0):
+                agent.step(0.0)
 
 
 def fleet(
@@ -209,15 +213,19 @@ def test_a_round_with_too_few_left_to_open_its_sum_is_abandoned_and_says_so(
 
 
 DEATHS = (
-    *sorted(IN_SECURE_ROUNDS),
-    FaultPoint.AFTER_GRANT, FaultPoint.AFTER_SPOOL_WRITE, FaultPoint.AFTER_SPOOL_SYNC, FaultPoint.AFTER_REPORT_ROW,
-    FaultPoint.AFTER_FOLD, FaultPoint.AFTER_ACKNOWLEDGEMENT, FaultPoint.BEFORE_CLOSING, FaultPoint.BEFORE_AGGREGATE,
-    FaultPoint.AFTER_AGGREGATE, FaultPoint.AFTER_VERSION_FILES, FaultPoint.AFTER_COMMIT,
-)  # fmt: skip
+    (FaultPoint.SECURE_RECORDED, 1),
+    (FaultPoint.SECURE_RECORDED, 3),
+    (FaultPoint.SECURE_ROSTER, 1),
+    (FaultPoint.SECURE_SHARERS, 1),
+    (FaultPoint.AFTER_REPORT_ROW, 2),
+    (FaultPoint.SECURE_SURVIVORS, 1),
+    (FaultPoint.SECURE_OPENABLE, 1),
+    (FaultPoint.AFTER_AGGREGATE, 1),
+    (FaultPoint.AFTER_COMMIT, 1),
+)
 
 
-@pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.parametrize("point", DEATHS, ids=lambda point: point.value)
+@pytest.mark.parametrize(("point", "count"), DEATHS)
 def test_a_coordinator_that_dies_anywhere_comes_to_the_same_sum(
     tmp_path: Path, fixture_dir: Path, monkeypatch: pytest.MonkeyPatch, point: FaultPoint, count: int
 ) -> None:
@@ -228,16 +236,16 @@ def test_a_coordinator_that_dies_anywhere_comes_to_the_same_sum(
         if at is point and passed[at] == count:
             raise Killed
 
-    it = fleet(tmp_path, fixture_dir, monkeypatch, devices=4, goal=4, rounds=2, fault=fault)
+    it = fleet(tmp_path, fixture_dir, monkeypatch, devices=3, goal=3, fault=fault)
     it.run()
     assert passed[point] >= count
     store = it.coordinator.store
     versions = store.versions()
-    assert [v.version for v in versions] == [0, 1, 2]
+    assert [v.version for v in versions] == [0, 1]
     for version in versions[1:]:
         assert version.round_id is not None
         assert len(check_exact(it, version.round_id, version.version)) >= 3
-    assert store.secure(2) == []
+    assert store.secure(1) == []
 
 
 @pytest.mark.parametrize("word", [SecureKeys, SecureShares, UploadRequest, UploadChunk, SecureConsent, SecureReveal])
@@ -260,7 +268,7 @@ def test_a_killed_device_goes_on_where_it_was(
     keys = {body.mask for device, _, body in it.said if device == "pi-1" and isinstance(body, SecureKeys)}
     assert len(keys) == 1
     opened = {body for device, _, body in it.said if device == "pi-1" and isinstance(body, SecureReveal)}
-    assert len(opened) == 1
+    assert len(opened) <= 1  # with enough opened by the others, nobody waits for it
 
 
 def test_nothing_that_is_said_tells_of_one_device(
@@ -305,6 +313,10 @@ def test_owners_ask_for_what_they_want(tmp_path: Path, fixture_dir: Path, monkey
     assert check_exact(it, it.rounds[-1].round_id, 1) >= {"pi-0", "pi-3", "pi-4"}
 
 
+def test_every_point_of_a_secure_round_is_died_at() -> None:
+    assert {point for point, _ in DEATHS} >= IN_SECURE_ROUNDS
+
+
 def test_a_device_that_tells_more_than_it_should_is_refused(
     tmp_path: Path, fixture_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -313,6 +325,6 @@ def test_a_device_that_tells_more_than_it_should_is_refused(
     it = fleet(tmp_path, fixture_dir, monkeypatch)
     monkeypatch.setattr(secure_report, "UploadRequest", lambda attempt, ref, _, **more: UploadRequest(attempt, ref, 17))
     with caplog.at_level(logging.WARNING), pytest.raises(AssertionError, match="did not end"):
-        it.run(700)
+        it.run(150)
     assert it.coordinator.version == 0
     assert "expected it encoded as masked" in caplog.text
