@@ -45,7 +45,7 @@ from edgewise_wire.messages import (
 from edgewise_wire.transport.base import Connected, Disconnected, Event, Message, Transport
 
 if TYPE_CHECKING:
-    from edgewise_edge.secure_report import Papers  # it imports `cryptography`, which a plain device may not have
+    from edgewise_wire.crypto.enrolled import Papers  # it imports `cryptography`, which a plain device may not have
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Agent:
         rng: jitters the check-ins; nothing that is learned depends on it.
         computing: where assignments are computed; in this process if left out (see `apart`).
         vouches: takes only assignments that it says the coordinator signed; `None` takes any.
-        papers: what this device was enrolled with, and by whom: in a secure round it takes nobody else's word.
+        papers: return what this device was enrolled with, and by whom: in a secure round it takes nobody else's word.
 
     Raises:
         UnavailableError, DataError: if the folder's files cannot be used.
@@ -100,7 +100,7 @@ class Agent:
         rng: Dice | None = None,
         vouches: Vouches | None = None,
         computing: Computing | None = None,
-        papers: Papers | None = None,
+        papers: Callable[[], Papers] | None = None,
     ) -> None:
         self.link = link = Link(transport, identity, vouches)
         self._clock = clock = clock or SystemClock()

@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from edgewise_edge.session import SessionFolder, Work
 from edgewise_edge.upload import Upload
 from edgewise_wire.blobs import BlobStore, check_ref, make_ref
 from edgewise_wire.clock import Clock
-from edgewise_wire.crypto.enrolled import Enrolled, Register
+from edgewise_wire.crypto.enrolled import Papers
 from edgewise_wire.messages import (
     Body,
     DeviceState,
@@ -43,13 +42,6 @@ from edgewise_wire.secure.roster import BYTES_MAX
 log = logging.getLogger(__name__)
 
 REPEAT_SECONDS = 10.0  # what was said last is said again until the coordinator goes on
-
-
-class Papers(NamedTuple):
-    """A device's certificate and key, and the authority that enrolled it and the others."""
-
-    enrolled: Enrolled
-    register: Register
 
 
 class SecureReport(Phase):

@@ -36,7 +36,7 @@ from edgewise_wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from edgewise_edge.secure_report import Papers
+    from edgewise_wire.crypto.enrolled import Papers
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Worker:
         self, home: Home, link: Link, host: Host, status: Status, model: LatestModel, records: ParticipationLog,
         *, clock: Clock, policy: Callable[[], Policy], budget: Budget, computing: Computing,
         on_end: Callable[[Ended], None],
-        papers: Papers | None = None,
+        papers: Callable[[], Papers] | None = None,
     ) -> None:  # fmt: skip
         self.work: Work | None = None
         self._home = home
@@ -274,7 +274,7 @@ class Worker:
         policy = self._policy()
         return SecureReport(
             self._link, self._clock, self._blobs, self._session, work,
-            least=(policy.min_cohort, policy.min_threshold), papers=self._papers,
+            least=(policy.min_cohort, policy.min_threshold), papers=self._papers() if self._papers else None,
         )  # fmt: skip
 
     def _keep_report(self, work: Work, found: Computed) -> Report | None:

@@ -19,6 +19,7 @@ from edgewise.live import counted
 from edgewise.operating import log_to_stderr, operations, print_configuration, read_configuration
 from edgewise.recipes import Plan, plan, recipe_options
 from edgewise.running import Run
+from edgewise.secure_rounds import secure_options, secure_way
 from edgewise_coordinator.faults import VARIABLE, hook_from
 from edgewise_coordinator.server import Coordinator, directory_lock
 from edgewise_coordinator.settings import RoundSettings, Settings, TrainingSettings
@@ -64,6 +65,7 @@ STOPPED = 130  # what shells give a command that Ctrl-C ended
     help="How new versions go to devices that have an earlier one, such as lloyd-4.  [default: as they are]",
 )
 @recipe_options
+@secure_options
 @click.option("--evaluate-every", default=1, show_default=True, help="Rounds between evaluations, 0 for never.")
 @click.option("--selection-timeout", default=300.0, show_default=True, help="Seconds to wait for enough devices.")
 @click.option("--report-timeout", default=600.0, show_default=True, help="Seconds to wait for reports.")
@@ -142,11 +144,13 @@ def command(
     \b
     Example:
       edgewise coordinate --model model.tflite --broker mqtt://127.0.0.1:1883 --rounds 20 --cohort 8
+      edgewise coordinate --model model.tflite --fleet-dir fleet --cohort 64 --secure-aggregation
     """
     log_to_stderr(log_kind)
     secured = SecuredFleet.load(fleet_dir)
     chosen = plan(options)
     settings = _settings({**options, "fleet": secured.fleet or options["fleet"]}, chosen)
+    secure = secure_way(options, chosen, settings, secured)
     artifact = Artifact.load(model)
     broker = secured.broker if secured.broker and _is_default("broker") else broker
     with contextlib.ExitStack() as stack:
@@ -169,6 +173,7 @@ def command(
                 directory,
                 settings,
                 **chosen.arguments,
+                **secure,
                 members=secured.members,
                 seal=secured.seal,
                 fault=hook_from(os.environ.get(VARIABLE)),

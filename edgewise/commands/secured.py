@@ -21,6 +21,10 @@ class SecuredFleet:
     members: Members | None = None
     seal: Seal | None = None
     refusals: Path | None = None
+    authority: Path | None = None
+    """The authority's certificate, which every device's was signed by; its key need not be on this machine."""
+    apart: bool = False
+    """Whether it is not, so that a coordinator that lies cannot make devices up."""
 
     @classmethod
     def load(cls, path: Path | None) -> SecuredFleet:
@@ -46,4 +50,6 @@ class SecuredFleet:
             members=Enrolled(found.index, SystemClock()),
             seal=found.signing_key().seal,
             refusals=found.refusals,
+            authority=path / "coordinator" / "ca.pem",
+            apart=not (path / "authority" / "ca.key").exists(),
         )

@@ -17,7 +17,7 @@ from edgewise_coordinator.algorithms.fedavg import fedavg
 from edgewise_coordinator.collecting.secure import SecureSettings, secure_updates
 from edgewise_coordinator.faults import IN_SECURE_ROUNDS, FaultPoint
 from edgewise_coordinator.settings import RoundSettings, Settings, TrainingSettings
-from edgewise_edge import computing
+from edgewise_edge import encoding
 from edgewise_edge.agent import Agent
 from edgewise_edge.link import Identity
 from edgewise_edge.participation import Outcome
@@ -121,7 +121,7 @@ def fleet(
     made = SecureFleet(
         folder, fixture_dir / "tiny.tflite", settings, texts, options={"collect": secure_updates(secure), **options}
     )
-    plain = computing.secure_words
+    plain = encoding.secure_words
 
     def seen(work: Any, update: Any, examples: int, loss: float) -> bytes:
         words = plain(work, update, examples, loss)
@@ -129,7 +129,7 @@ def fleet(
         made.added[(work.round, owner)] = np.frombuffer(words, "<u4")
         return words
 
-    monkeypatch.setattr(computing, "secure_words", seen)
+    monkeypatch.setattr(encoding, "secure_words", seen)
     return made
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +20,9 @@ from edgewise_wire.bundle import Bundle
 from edgewise_wire.errors import ConfigError, UnavailableError
 from edgewise_wire.transport.address import TlsFiles
 
+if TYPE_CHECKING:
+    from edgewise_wire.crypto.enrolled import Papers
+
 log = logging.getLogger("edgewise.device")
 
 BUNDLE = "bundle.json"
@@ -27,13 +32,17 @@ WARN_DAYS = 30
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """Where a device takes part, as whom, and whose assignments it takes (`vouches`, `None` for anyone's)."""
+    """Where a device takes part, as whom, and whose assignments it takes (`vouches`, `None` for anyone's).
+
+    `papers` returns what proves it to other devices in a secure round; `None` in a fleet without certificates.
+    """
 
     broker: str
     fleet: str
     device: str
     tls: TlsFiles
     vouches: Vouches | None = None
+    papers: Callable[[], Papers] | None = None
 
 
 def find_bundle(home: Home, named: Path | None) -> Bundle | None:
@@ -60,7 +69,13 @@ def of_bundle(bundle: Bundle, home: Home, broker: str | None = None) -> Membersh
         log.warning("this device's certificate is good for %.0f days more; ask for a new bundle", days)
     vouches = VerifyKey.from_text(bundle.coordinator_key).vouches_for
     tls = bundle.unpack(home.path / PAPERS)
-    return Membership(broker or bundle.broker, bundle.fleet, bundle.device, tls, vouches)
+
+    def papers() -> Papers:
+        from edgewise_wire.crypto.enrolled import Enrolled, Papers, Register
+
+        return Papers(Enrolled(bundle.cert.encode(), bundle.key.encode()), Register(bundle.ca.encode()))
+
+    return Membership(broker or bundle.broker, bundle.fleet, bundle.device, tls, vouches, papers)
 
 
 def find_membership(

@@ -100,6 +100,7 @@ def run(
             folder, transport, identity, host,
             clock=own.clock, policy=own.policy, metered=lambda: conditions.metered(watched), vouches=member.vouches,
             computing=apart(threads),
+            papers=member.papers,
         )  # fmt: skip
         try:
             transport.start() if wait else transport.connect()

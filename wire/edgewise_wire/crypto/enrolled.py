@@ -6,6 +6,8 @@ coordinator that lies; together with it, the coordinator is trusted to be honest
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -98,3 +100,10 @@ class Register:
         except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
             return False
         return True
+
+
+class Papers(NamedTuple):
+    """What a device was enrolled with, and what knows the others that were."""
+
+    enrolled: Enrolled
+    register: Register

@@ -1,0 +1,38 @@
+"""`edgewise coordinate --secure-aggregation`: one flag, and a sentence for whatever does not go with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from edgewise.cli import main
+
+pytest.importorskip("cryptography")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--aggregator median", "--aggregator median: it compares single updates"),
+        ("--aggregator trimmed-mean --trim 0.2", "trimmed-mean: it compares single updates"),
+        ("--aggregator krum --attackers 1", "krum: it compares single updates"),
+        ("--norm-bound 1", "--norm-bound: the coordinator sees no update to measure"),
+        ("--algorithm scaffold --fleet-size 20", "scaffold: its control variates have another range"),
+        ("--compress eden-2", "--compress eden-2: a sum of such codes is no code"),
+        ("--compress clip-1+rotated-4", "a sum of such codes is no code"),
+        ("--buffer 4", "--buffer: masks cancel among devices that report together"),
+        ("--cohort 1", "--cohort 1: the sum of one update is that update"),
+        ("--secure-bits 1", "values of 2 to 24 bits, got 1"),
+        ("--secure-bits 24 --cohort 1000", "take fewer bits"),
+        ("--cohort 1500", "2 to 1536 devices"),
+        ("--secure-range 0", "a range above 0"),
+        ("--secure-dropout 0.6", "but 5 must agree"),
+    ],
+)
+def test_what_needs_single_updates_is_refused(options: str, words: str, tmp_path: Path, fixture_dir: Path) -> None:
+    model = ["--model", str(fixture_dir / "tiny.tflite"), "--dir", str(tmp_path / "run")]
+    found = CliRunner().invoke(main, ["coordinate", *model, "--secure-aggregation", *options.split()])
+    assert found.exit_code == 2, found.output
+    assert words in " ".join(found.output.split())
