@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,6 +36,12 @@ OPTIONS = [
     click.option(
         "--secure-timeout", default=30.0, show_default=True, help="Seconds for each of its exchanges of messages."
     ),
+    click.option(
+        "--secure-noise",
+        type=float,
+        help="Noise multiplier: devices add noise themselves, so that it holds against the coordinator, too.",
+    ),
+    click.option("--secure-delta", default=1e-6, show_default=True, help="The δ that --secure-noise is told at."),
 ]
 
 
@@ -45,8 +52,10 @@ def secure_options(command: Command) -> Command:
     return command
 
 
-def secure_way(o: dict[str, Any], chosen: Plan, settings: Settings, fleet: SecuredFleet) -> dict[str, Any]:
-    """Return the coordinator's argument for secure rounds, nothing for plain ones.
+def secure_way(
+    o: dict[str, Any], chosen: Plan, settings: Settings, fleet: SecuredFleet, numbers: int
+) -> dict[str, Any]:
+    """Return the coordinator's argument for secure rounds, nothing for plain ones; `numbers` an update has.
 
     Raises:
         ConfigError: if something was chosen that must see single updates; the message says what, and why.
@@ -64,12 +73,15 @@ def secure_way(o: dict[str, Any], chosen: Plan, settings: Settings, fleet: Secur
             f"--secure-aggregation needs the package {error.name!r}: pip install 'edgewise[coordinator]'"
         ) from error
     cohort = settings.cohort
+    clip = parse(o["compress"]).clip or 0.0
+    equal = chosen.algorithm.client.uniform or o["secure_noise"] is not None
     terms = SecureTerms(
         value_bits=o["secure_bits"],
-        range=o["secure_range"],
-        weight_max=1 if chosen.algorithm.client.uniform else min(o["max_examples"] or WEIGHT_MAX, WEIGHT_MAX),
-        clip=parse(o["compress"]).clip or 0.0,
+        range=min(o["secure_range"], clip or o["secure_range"]),  # no number of a clipped update is beyond its norm
+        weight_max=1 if equal else min(o["max_examples"] or WEIGHT_MAX, WEIGHT_MAX),
+        clip=clip,
     )
+    terms = _noised(o, terms, settings, numbers)
     Form(cohort.target, terms.value_bits, terms.range, terms.weight_max, terms.noise)  # raises for what cannot be
     for size in {max(2, cohort.least), max(2, cohort.goal), cohort.target}:
         plan(size, dropout=o["secure_dropout"])
@@ -85,6 +97,24 @@ def secure_way(o: dict[str, Any], chosen: Plan, settings: Settings, fleet: Secur
     return {"collect": secure_updates(way, register)}
 
 
+def _noised(o: dict[str, Any], terms: SecureTerms, settings: Settings, numbers: int) -> SecureTerms:
+    """Return the terms with each device's noise in them, and say what the run will have cost."""
+    if o["secure_noise"] is None:
+        return terms
+    from edgewise_coordinator.privacy.skellam import SkellamNoise
+
+    form = Form(settings.cohort.target, terms.value_bits, terms.range)
+    noise = SkellamNoise(form, terms.clip, numbers, max(2, settings.cohort.least), o["secure_noise"])
+    delta, sums = o["secure_delta"], -(-settings.rounds // o["separation"])
+    click.echo(
+        f"Noise by the devices: (ε = {noise.epsilon(sums, delta):.4g}, δ = {delta:g}) after {settings.rounds} rounds,"
+        f" for whoever is in {sums} of them; against the coordinator, too; neighbours differ in all that one device"
+        " reports, replaced by zeros; training losses are not told.",
+        err=True,
+    )
+    return replace(terms, noise=noise.of_each)
+
+
 def _refuse(o: dict[str, Any], chosen: Plan) -> None:
     encoding = parse(o["compress"])
     reasons = [
@@ -98,6 +128,10 @@ def _refuse(o: dict[str, Any], chosen: Plan) -> None:
          "a sum of such codes is no code; --secure-bits says how many bits a number has"),
         (o["buffer"] is not None, "--buffer",
          "masks cancel among devices that report together; use --cohort"),
+        (o["secure_noise"] is not None and not encoding.clip, "--secure-noise",
+         "noise hides an update of a bounded norm; say which: --compress clip-NORM"),
+        (o["secure_noise"] is not None and o["weighting"] == "examples", "--secure-noise and --weighting examples",
+         "a report of many examples would be hidden less; leave --weighting out"),
         (o["cohort"] < 2, f"--cohort {o['cohort']}", "the sum of one update is that update; use at least 2"),
     ]  # fmt: skip
     for wrong, what, why in reasons:

@@ -48,6 +48,8 @@ def secure_problem(asked: Assignment) -> str | None:
         return f"a secure round of {terms.least} to {terms.cohort} devices: expected 2 to {COHORT_MAX}"
     if not 0 <= terms.clip < math.inf:
         return f"clipping norm {terms.clip}: expected a number of at least 0"
+    if terms.noise and not (terms.clip and terms.weight_max == 1):
+        return "noise without a clipping norm and equal weights protects nobody"
     if asked.correction:
         return "a secure round cannot carry a control variate besides"
     try:

@@ -110,8 +110,11 @@ class Availability:
         """Say what this device has, and which work it still holds."""
         latest = self._model.load()
         round_number, attempt = work.rank if work is not None else (0, 0)
+        train, held_out = self._counts
+        if self._policy().require_secure_aggregation:  # the coordinator learns sums; how many are here is no sum
+            train, held_out = min(train, 1), min(held_out, 1)
         body = CheckIn(
-            self._link.identity.session, latest.graph if latest else b"", self._counts.train, self._counts.held_out,
+            self._link.identity.session, latest.graph if latest else b"", train, held_out,
             self._host.runtime, f"edgewise {__version__}", round_number, attempt,
         )  # fmt: skip
         self._link.say(body)

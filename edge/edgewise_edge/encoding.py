@@ -8,6 +8,7 @@ round was abandoned, nothing was learned, and nothing may be crossed off.
 
 from __future__ import annotations
 
+import math
 import secrets
 
 import numpy as np
@@ -15,7 +16,8 @@ import numpy as np
 from edgewise_edge.control import RESIDUALS, Controls
 from edgewise_edge.home import Home
 from edgewise_edge.session import Work
-from edgewise_wire.secure.fixed_point import FixedPoint
+from edgewise_wire.secure import skellam
+from edgewise_wire.secure.fixed_point import FixedPoint, rounded_norm
 from edgewise_wire.transforms import Key, get
 from edgewise_wire.transforms.clip import clip
 from edgewise_wire.weights import Flat
@@ -27,12 +29,15 @@ def secure_words(work: Work, update: Flat, examples: int, loss: float) -> bytes:
     Raises:
         InputError: if the update has a number that is not finite.
     """
-    terms = work.asked.secure
+    terms, norm, noise = work.asked.secure, math.inf, None
+    form = FixedPoint(terms.cohort, terms.value_bits, terms.range, terms.weight_max, terms.noise)
     if terms.clip:
         update = clip(terms.clip).device(update)
+    if terms.noise:
+        norm = rounded_norm(terms.clip / form.step, len(update))
+        noise = skellam.draw(len(update), terms.noise)
     dice = np.random.default_rng(secrets.randbits(128))
-    form = FixedPoint(terms.cohort, terms.value_bits, terms.range, terms.weight_max, terms.noise)
-    return form.encode(update, examples, loss, dice).astype("<u4").tobytes()
+    return form.encode(update, examples, loss, dice, norm=norm, noise=noise).astype("<u4").tobytes()
 
 
 def encode_update(home: Home, work: Work, device: str, update: Flat) -> bytes:

@@ -29,6 +29,7 @@ from edgewise_wire.files import write_durably
 from edgewise_wire.topics import check_name
 from edgewise_wire.transforms import EXAMPLES
 from edgewise_wire.transport.mqtt import MqttTransport
+from edgewise_wire.weights import parameters
 
 STOPPED = 130  # what shells give a command that Ctrl-C ended
 
@@ -150,8 +151,8 @@ def command(
     secured = SecuredFleet.load(fleet_dir)
     chosen = plan(options)
     settings = _settings({**options, "fleet": secured.fleet or options["fleet"]}, chosen)
-    secure = secure_way(options, chosen, settings, secured)
     artifact = Artifact.load(model)
+    secure = secure_way(options, chosen, settings, secured, parameters(artifact.manifest.weights))
     broker = secured.broker if secured.broker and _is_default("broker") else broker
     with contextlib.ExitStack() as stack:
         stack.enter_context(directory_lock(directory))

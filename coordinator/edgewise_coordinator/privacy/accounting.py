@@ -170,3 +170,15 @@ def _accounting() -> ModuleType:
         raise UnavailableError(f"differential privacy needs {error.name!r}: pip install 'edgewise[privacy]'") from error
     module: ModuleType = dp_accounting
     return module
+
+
+def of_divergences(divergence: Callable[[int], float], *, delta: float) -> float:
+    """Return the ε of a mechanism whose Rényi divergence of each whole order is at most `divergence(order)`.
+
+    Raises:
+        ConfigError: if δ is out of its range.
+    """
+    check_delta(delta)
+    accounting = _accounting()
+    found, _ = accounting.rdp.compute_epsilon(ORDERS, [divergence(order) for order in ORDERS], delta)
+    return float(found)

@@ -28,6 +28,7 @@ from edgewise_wire.weights import Flat
 
 LOSS_MAX = 32.0  # nats; a vocabulary of 2^46 words has it when it knows nothing
 BLOCK = 1 << 16
+THROWS = 16  # one in two holds, at the norm that `rounded_norm` gives
 
 Noise: TypeAlias = NDArray[np.int64]
 """int64[parameters], in steps."""
@@ -44,13 +45,9 @@ class FixedPoint(Form):
     """
 
     def encode(
-        self,
-        update: Flat,
-        examples: int,
-        loss: float,
-        dice: np.random.Generator,
-        noise: Noise | None = None,
-    ) -> Words:
+        self, update: Flat, examples: int, loss: float, dice: np.random.Generator, *,
+        norm: float = math.inf, noise: Noise | None = None,
+    ) -> Words:  # fmt: skip
         """Return a device's words, uint32[parameters + 2], modulo 2^32.
 
         Args:
@@ -58,30 +55,42 @@ class FixedPoint(Form):
             examples: what it was trained on, at least 1.
             loss: the mean training loss.
             dice: for stochastic rounding.
-            noise: int64[parameters], added to the update; `None` where there is none.
+            norm: the most that the L2 norm of the update's words may be, in steps, before noise; the dice are thrown
+                again until it holds (Kairouz et al. 2021, §4.1), and at last numbers are cut off instead.
+            noise: int64[parameters], added to the update; the loss, which has none, is then not told.
 
         Raises:
             InputError: if a number is not finite.
         """
         weight = min(max(1, examples), self.weight_max)
         share = weight / self.weight_max
-        words = np.empty(len(update) + EXTRA, np.uint32)
+        words = np.zeros(len(update) + EXTRA, np.uint32)
+        for throw in range(THROWS + 1):
+            squares = self._round(update, share, dice if throw < THROWS else None, words)
+            if squares <= norm * norm:
+                break
+        if noise is not None:
+            words[:-EXTRA] += noise.astype(np.uint32)  # modulo 2^32, as C has it
+        words[-2] = weight
+        if noise is None:
+            bounded = min(max(loss, 0.0), LOSS_MAX) if math.isfinite(loss) else LOSS_MAX
+            words[-1] = min(self.top, int(bounded / LOSS_MAX * share * self.top + dice.random()))
+        return words
+
+    def _round(self, update: Flat, share: float, dice: np.random.Generator | None, words: Words) -> float:
+        """Put the update's words into `words`, towards zero without dice, and return the square of their norm."""
+        squares = 0.0
         for start in range(0, len(update), BLOCK):
             part = update[start : start + BLOCK].astype(np.float64)
             if not np.isfinite(part).all():
                 raise InputError("update: expected finite values, got NaN or infinity")
             np.clip(part, -self.range, self.range, out=part)
             part *= share / self.step
-            part += dice.random(len(part))
-            whole = np.floor(part).astype(np.int64)
-            np.clip(whole, -self.top, self.top, out=whole)
-            if noise is not None:
-                whole += noise[start : start + BLOCK]
-            words[start : start + len(part)] = whole.astype(np.uint32)  # modulo 2^32, as C has it
-        bounded = min(max(loss, 0.0), LOSS_MAX) if math.isfinite(loss) else LOSS_MAX
-        words[-2] = weight
-        words[-1] = min(self.top, int(bounded / LOSS_MAX * share * self.top + dice.random()))
-        return words
+            part = np.trunc(part) if dice is None else np.floor(part + dice.random(len(part)))
+            np.clip(part, -self.top, self.top, out=part)
+            squares += float(np.einsum("i,i->", part, part))
+            words[start : start + len(part)] = part.astype(np.int64).astype(np.uint32)
+        return squares
 
     def decode(self, total: Words, devices: int) -> Decoded:
         """Return what a sum says.
@@ -119,3 +128,14 @@ def _centred(total: Words, bits: int) -> NDArray[np.int64]:
     shift = np.uint32(32 - bits)
     signed: NDArray[np.int64] = ((total << shift).view(np.int32) >> np.int32(shift)).astype(np.int64)
     return signed
+
+
+def rounded_norm(norm: float, numbers: int) -> float:
+    """Return a bound on the norm of rounded numbers that half of all throws hold (Kairouz et al. 2021, equation 5).
+
+    Args:
+        norm: of the numbers before, in steps.
+        numbers: how many there are.
+    """
+    root = math.sqrt(numbers)
+    return min(norm + root, math.sqrt(norm * norm + numbers / 4 + norm + root / 2))
