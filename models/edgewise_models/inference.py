@@ -57,7 +57,8 @@ def export_inference(
         weights: trained weights by name, or a trained model file that holds them; the model's own if left out.
         precision: `float16` halves the file, `int8` quarters it.
         samples: inputs by name (a batch of `batch`) to prove with; `int8` takes its ranges from them and needs some.
-        inputs, forward: as `export_trainable` takes them.
+        inputs: as `export_trainable` takes them.
+        forward: as `export_trainable` takes it.
         batch: examples of one call.
 
     Raises:
