@@ -18,6 +18,7 @@ from enum import Enum
 from pathlib import Path
 
 from edgewise_wire.errors import EdgewiseError
+from edgewise_wire.transport.address import TlsFiles
 from edgewise_wire.version import __version__
 
 PYTHONS = ((3, 10), (3, 13))  # the first and the last one that are tested
@@ -56,17 +57,13 @@ class Finding:
         return {**asdict(self), "state": self.state.value}
 
 
-def examine(
-    directory: Path, broker: str | None, *, ca: Path | None = None, cert: Path | None = None, key: Path | None = None
-) -> Iterator[Finding]:
+def examine(directory: Path, broker: str | None, papers: TlsFiles) -> Iterator[Finding]:
     """Yield every finding; a check that cannot be done says so instead of failing.
 
     Args:
         directory: where runs go, for the disk.
         broker: the address of a broker to reach, or nothing.
-        ca: the authority that signed the broker's certificate, with `mqtts://`.
-        cert: our own certificate, if the broker asks for one.
-        key: its key.
+        papers: with `mqtts://`, the authority that signed its certificate, and our own if it asks for one.
     """
     yield versions()
     yield runtime()
@@ -77,7 +74,7 @@ def examine(
     yield from ports()
     yield programs()
     if broker is not None:
-        yield reach(broker, ca, cert, key)
+        yield reach(broker, papers)
 
 
 def versions() -> Finding:
@@ -188,7 +185,7 @@ def programs() -> Finding:
         return Finding("Mosquitto", State.NOTE, says, "apt install mosquitto, for a fleet with TLS")
 
 
-def reach(broker: str, ca: Path | None, cert: Path | None, key: Path | None) -> Finding:
+def reach(broker: str, papers: TlsFiles) -> Finding:
     """Connect to a broker, subscribe, publish to ourselves, and time the way there and back."""
     from edgewise_wire.transport.base import Message
     from edgewise_wire.transport.mqtt import MqttTransport
@@ -197,7 +194,7 @@ def reach(broker: str, ca: Path | None, cert: Path | None, key: Path | None) -> 
     topic = f"ew/1/doctor/{name}"
     began = time.monotonic()
     try:
-        with contextlib.closing(MqttTransport(broker, name, ca=ca, cert=cert, key=key)) as link:
+        with contextlib.closing(MqttTransport(broker, name, ca=papers.ca, cert=papers.cert, key=papers.key)) as link:
             link.connect()
             connected = time.monotonic()
             link.subscribe(topic)
@@ -212,11 +209,11 @@ def reach(broker: str, ca: Path | None, cert: Path | None, key: Path | None) -> 
         return Finding("broker", State.MEND, f"{error}", _what_now(broker))
     return Finding(
         "broker", State.NOTE, f"{broker}: connected; what we publish to ourselves does not come back",
-        "its access list may forbid it, as a fleet's does; a device's own check is `edgewise device status`",
+        "nothing, if it is a fleet's: its access list lets everyone publish under their own topics alone",
     )  # fmt: skip
 
 
 def _what_now(broker: str) -> str:
     if broker.startswith("mqtts"):
-        return "check the address, the clock, --ca, --cert and --key; `openssl s_client -connect HOST:PORT` shows more"
+        return "a fleet's broker wants the fleet's papers: --home of a device that joined, or --fleet-dir"
     return "start one with `edgewise broker`, or check the address and the firewall"

@@ -14,10 +14,13 @@ from click.testing import CliRunner, Result
 
 from edgewise import doctor
 from edgewise.brokers.embedded import EmbeddedBroker
+from edgewise.brokers.fleet_broker import FleetBroker
 from edgewise.cli import cli
 from edgewise.doctor import State
+from edgewise_coordinator.fleet_directory import FleetDirectory
 from edgewise_edge import runtime as runtimes
 from edgewise_wire.errors import UnavailableError
+from edgewise_wire.transport.address import TlsFiles
 
 
 def ask(*arguments: str) -> Result:
@@ -91,13 +94,43 @@ def test_a_port_in_use_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_broker_is_really_spoken_to(tmp_path: Path) -> None:
     with EmbeddedBroker("127.0.0.1", 0, log=tmp_path / "broker.log") as broker:
-        found = doctor.reach(broker.url, None, None, None)
+        found = doctor.reach(broker.url, TlsFiles())
     assert found.state is State.OK
     assert "there and back" in found.says
 
 
 @pytest.mark.parametrize("url", ["mqtt://127.0.0.1:1", "nonsense", "mqtt://no-such-host.invalid:1883"])
 def test_a_broker_that_is_not_there_is_to_be_mended(url: str) -> None:
-    found = doctor.reach(url, None, None, None)
+    found = doctor.reach(url, TlsFiles())
     assert found.state is State.MEND
     assert found.do
+
+
+def test_two_brokers_at_once_are_refused(tmp_path: Path) -> None:
+    result = ask("--broker", "mqtt://127.0.0.1", "--home", str(tmp_path))
+    assert result.exit_code != 0
+    assert "leave two of them out" in str(result.exception)
+
+
+@pytest.mark.skipif(doctor.programs().state is not State.OK, reason="no Mosquitto on this machine")
+def test_a_device_and_a_coordinator_reach_their_fleets_broker(tmp_path: Path) -> None:
+    fleet = str(tmp_path / "fleet")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+
+    def say(*arguments: str) -> None:
+        result = CliRunner().invoke(cli, list(arguments), catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+
+    say("fleet", "init", "home", "--dir", fleet, "--broker-host", "127.0.0.1", "--port", port)
+    say("fleet", "enroll", "pi", "--dir", fleet, "--out", str(tmp_path / "pi.bundle"))
+    say("device", "join", str(tmp_path / "pi.bundle"), "--home", str(tmp_path / "pi"))
+    with FleetBroker(FleetDirectory(Path(fleet))):
+        for whose in (["--home", str(tmp_path / "pi")], ["--fleet-dir", fleet]):
+            found = json.loads(ask(*whose, "--json").output)["checks"][-1]
+            assert (found["name"], found["state"]) == ("broker", "note"), found
+            assert "connected" in found["says"]
+        found = json.loads(ask("--broker", f"mqtts://127.0.0.1:{port}", "--json").output)["checks"][-1]
+        assert found["state"] == "mend"
+        assert "--home of a device that joined" in found["do"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 
 from browser import chromium, look
 from edgewise.brokers.embedded import EmbeddedBroker
+from edgewise.dashboard.server import serve
 from edgewise_edge.home import Home
 from process_fleet import ProcessFleet, process_fleet
 
@@ -234,3 +236,25 @@ def test_the_page_says_so_when_its_server_goes(browser: Any, fleet: ProcessFleet
     until("it is noticed", lambda: text(browser, "#link") == "connection lost")
     assert f"edgewise dashboard --dir {fleet.folder / 'run'}" in text(browser, "#notice")
     assert Home(fleet.folder / "pi-0").path.exists()
+
+
+def test_the_privacy_budget_is_shown_where_there_is_one(browser: Any, fleet: ProcessFleet, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(fleet.folder / "run", run)
+    spent = {
+        "epsilon": 2.5, "delta": 1e-6, "zcdp": 0.12, "mechanism": "gaussian", "noise_multiplier": 1.1, "clip_norm": 0.5,
+        "releases": 7, "budget": 8.0, "assumes": "uniform sampling",
+    }  # fmt: skip
+    status = json.loads((run / "status.json").read_text())
+    (run / "status.json").write_text(json.dumps({**status, "privacy": spent}))
+    rows = [json.loads(line) for line in (run / "rounds.jsonl").read_text().splitlines()]
+    for number, row in enumerate(rows):
+        row["privacy"] = {**spent, "epsilon": 0.1 * number} if row["round"] else {}
+    (run / "rounds.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with serve(run, "127.0.0.1:0") as serving:
+        browser.get(serving.url)
+        until("the budget", lambda: "ε 2.50 of 8.00 at δ 1e-6" in text(browser, "#privacy"))
+        assert "after 7 releases" in text(browser, "#privacy")
+        assert browser.execute_script("return document.querySelector('#epsilon canvas') !== null")
+        assert [entry for entry in browser.execute_script(CONTRAST) if entry[2] < entry[3]] == []
+    assert [entry for entry in complaints(browser) if serving.url in entry["message"]] == []

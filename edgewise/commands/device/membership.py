@@ -13,7 +13,7 @@ import click
 
 from edgewise.commands.device.options import home_option
 from edgewise_edge.guarded_clock import GuardedClock
-from edgewise_edge.home import Home
+from edgewise_edge.home import Home, default_home
 from edgewise_edge.link import Vouches
 from edgewise_edge.own import Own
 from edgewise_wire.bundle import Bundle
@@ -122,7 +122,8 @@ def join(bundle: Path, replace: bool, home: Path) -> None:
         )
     of_bundle(found, folder)  # its papers and its key can be used, before anything is replaced
     found.save(folder.path / BUNDLE)
-    click.echo(f"This is device {found.device!r} of fleet {found.fleet!r} now. Take part: edgewise device run")
+    where = "" if folder.path == default_home().absolute() else f" --home {home}"
+    click.echo(f"This is device {found.device!r} of fleet {found.fleet!r} now. Take part: edgewise device run{where}")
     click.echo(f"Delete {bundle}: whoever has it can pretend to be this device.", err=True)
 
 

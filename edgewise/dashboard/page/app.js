@@ -81,7 +81,7 @@ function showCurves() {
     { label: "up", colour: "--blue", bars: -1, values: trained.map((row) => row.bytes_up / 1e6) },
     { label: "down", colour: "--amber", bars: 1, values: trained.map((row) => row.bytes_down / 1e6) },
   ], (value) => (value == null ? "–" : `${value.toFixed(2)} MB`));
-  const epsilons = trained.map((row) => row.epsilon ?? null);
+  const epsilons = trained.map((row) => row.privacy?.epsilon ?? null);
   $("epsilon").hidden = !epsilons.some((value) => value != null);
   if (!$("epsilon").hidden) draw("epsilon", trained.map((row) => row.round), [{ label: "ε", colour: "--purple", values: epsilons }], (value) => number(value, 2));
 }
@@ -106,11 +106,20 @@ function showDrops() {
 }
 
 function showPrivacy() {
-  const last = rows.findLast((row) => row.epsilon != null);
-  const spent = last ?? status.privacy;
-  fill($("privacy"), [spent?.epsilon, spent?.delta, spent?.zcdp, last?.round], () => spent?.epsilon == null
-    ? [element("p", { class: "empty" }, "No differential privacy in this run: nothing is spent and nothing is promised. Text stays on the devices, but an update can say something about it.")]
-    : [element("p", {}, element("strong", {}, `ε = ${number(spent.epsilon, 2)}`), spent.delta == null ? "" : ` at δ = ${spent.delta.toExponential(0)}`), element("p", { class: "sub" }, [last ? `after round ${last.round}` : "", spent.zcdp == null ? "" : `ρ = ${number(spent.zcdp, 4)} zCDP`].filter(Boolean).join("; "))]);
+  const last = rows.findLast((row) => row.privacy?.delta != null)?.privacy;
+  const spent = status.privacy?.delta != null ? status.privacy : last;
+  fill($("privacy"), spent ?? {}, () => {
+    if (!spent) return [element("p", { class: "empty" }, "No differential privacy in this run: nothing is spent and nothing is promised. Text stays on the devices, but an update can say something about it.")];
+    const how = `${spent.mechanism}, noise multiplier ${spent.noise_multiplier}, clipping norm ${spent.clip_norm}; after ${counted(spent.releases, "release")}`;
+    if (spent.epsilon == null) return [element("p", {}, "No guarantee without noise."), element("p", { class: "sub" }, how)];
+    const budget = spent.budget == null ? "" : ` of ${number(spent.budget, 2)}`;
+    return [
+      element("p", {}, element("strong", { class: "figure" }, `ε ${number(spent.epsilon, 2)}`), `${budget} at δ ${spent.delta.toExponential(0)}`, spent.zcdp == null ? "" : `; zCDP ${number(spent.zcdp, 3)}`),
+      spent.budget == null ? "" : element("progress", { class: "budget", max: spent.budget, value: Math.min(spent.epsilon, spent.budget), "aria-label": "Share of the privacy budget that is spent" }),
+      element("p", { class: "sub" }, how),
+      element("p", { class: "sub" }, `Assumes ${spent.assumes}`),
+    ];
+  });
 }
 
 function showTable() {
