@@ -37,10 +37,4 @@ final class Controls {
         }
         Files.writeDurably(new File(folder, Long.toString(round)), Weights.toBytes(values));
     }
-
-    /** Removes every control variate and every residual of a device: they were made of the owner's examples. */
-    static void forget(Home home) {
-        Files.delete(new File(home.path, CONTROLS));
-        Files.delete(new File(home.path, RESIDUALS));
-    }
 }

@@ -42,4 +42,12 @@ public final class Home {
         Files.makeFolder(blobs);
         Files.makeFolder(session);
     }
+
+    /** Removes what was made of the owner's examples: control variates, residuals, an update that waits to be sent. */
+    public void forgetWhatWasLearned() {
+        Files.delete(new File(path, Controls.CONTROLS));
+        Files.delete(new File(path, Controls.RESIDUALS));
+        File[] work = session.listFiles();
+        if (work != null) for (File one : work) one.delete();
+    }
 }
