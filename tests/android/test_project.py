@@ -1,4 +1,4 @@
-"""The Android project as text: versions, modules, permissions, manifests; Gradle with Google's plug-in is not run here."""
+"""The Android project as text: versions, modules, permissions, manifests; Google's Gradle plug-in is not run here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GRADLE_MODULES = ("wire", "device", "android", "app")
 
 
 def pom(path: str = "pom.xml") -> ET.Element:
-    return ET.parse(PROJECT / path).getroot()  # noqa: S314 - our own file
+    return ET.parse(PROJECT / path).getroot()
 
 
 def maven_versions() -> dict[str, str]:
@@ -75,7 +75,7 @@ def test_every_phone_from_android_7_on_is_served() -> None:
 
 
 def manifest(module: str) -> ET.Element:
-    return ET.parse(PROJECT / module / "src/main/AndroidManifest.xml").getroot()  # noqa: S314 - our own file
+    return ET.parse(PROJECT / module / "src/main/AndroidManifest.xml").getroot()
 
 
 def test_the_library_asks_for_three_permissions_and_no_more() -> None:
@@ -100,7 +100,11 @@ def test_services_are_what_the_manifests_name_and_only_android_may_start_them() 
     application = manifest("app").find("application")
     assert application is not None
     assert application.get(f"{ANDROID}allowBackup") == "false"  # what was typed goes into nobody's backup
-    names = [*services, application.get(f"{ANDROID}name"), *(e.get(f"{ANDROID}name") for e in application.iter("activity"))]
+    names = [
+        *services,
+        application.get(f"{ANDROID}name"),
+        *(e.get(f"{ANDROID}name") for e in application.iter("activity")),
+    ]
     for name in names:
         assert name is not None
         module = "android" if name.startswith("edgewise.android") else "app"

@@ -55,6 +55,7 @@ public final class Edgewise {
     private final Vault vault;
     private final ExampleStore store;
     private final ExecutorService worker = Executors.newSingleThreadExecutor();
+    private volatile boolean paused; // as the store has it, for whoever must not wait for the disk
     private final Object model = new Object(); // guards what follows
     private Predictor predictor;
     private String loaded = ""; // the worker's own
@@ -64,6 +65,7 @@ public final class Edgewise {
         home = new Home(new File(context.getNoBackupFilesDir(), FOLDER)); // a backup would carry the text away
         vault = new Vault(new File(home.path, BUNDLE), keys);
         store = new ExampleStore(home.examples, AndroidDatabase::new, this::keeping, Clock.SYSTEM::wall);
+        paused = store.paused();
     }
 
     static synchronized Edgewise get(Context context) {
@@ -127,6 +129,7 @@ public final class Edgewise {
      */
     public static void addExample(String text) {
         Edgewise self = get();
+        if (self.paused) return;
         self.worker.execute(() -> {
             try {
                 self.store.add(text);
@@ -199,6 +202,7 @@ public final class Edgewise {
     public static void setPaused(boolean paused) {
         Edgewise self = get();
         self.store.setPaused(paused);
+        self.paused = paused;
         try {
             if (paused) self.home.paused.createNewFile();
             else self.home.paused.delete();

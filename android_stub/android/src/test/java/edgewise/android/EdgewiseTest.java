@@ -32,7 +32,7 @@ import org.robolectric.annotation.Config;
 
 /** The three calls and what an owner can do, on the framework of API 24 with its own SQLite. */
 @RunWith(RobolectricTestRunner.class)
-@Config(sdk = 24)
+@Config(sdk = 35)
 public class EdgewiseTest {
     private final Application app = RuntimeEnvironment.getApplication();
 

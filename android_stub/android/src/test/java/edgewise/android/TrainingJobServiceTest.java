@@ -3,7 +3,6 @@ package edgewise.android;
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertNull;
 import static org.junit.Assert.assertTrue;
-import static org.robolectric.Shadows.shadowOf;
 
 import android.app.Application;
 import android.content.Context;
@@ -11,7 +10,6 @@ import android.content.Intent;
 import android.net.ConnectivityManager;
 import android.net.NetworkInfo;
 import android.os.BatteryManager;
-import android.os.PowerManager;
 import edgewise.device.Policy;
 import org.junit.After;
 import org.junit.Before;
@@ -21,11 +19,14 @@ import org.robolectric.Robolectric;
 import org.robolectric.RobolectricTestRunner;
 import org.robolectric.RuntimeEnvironment;
 import org.robolectric.annotation.Config;
+import org.robolectric.shadow.api.Shadow;
+import org.robolectric.shadows.ShadowConnectivityManager;
 import org.robolectric.shadows.ShadowNetworkInfo;
+import org.robolectric.shadows.ShadowPowerManager;
 
 /** Training stops at once when its owner takes up the phone, unplugs it, or leaves the unmetered network. */
 @RunWith(RobolectricTestRunner.class)
-@Config(sdk = 24)
+@Config(sdk = 35)
 public class TrainingJobServiceTest {
     private final Application app = RuntimeEnvironment.getApplication();
     private Policy policy = new Policy();
@@ -34,7 +35,7 @@ public class TrainingJobServiceTest {
     @Before
     public void begin() {
         Edgewise.reset(new NoRuntime(), new SoftKeys(1));
-        shadowOf((PowerManager) app.getSystemService(Context.POWER_SERVICE)).turnScreenOn(false);
+        screen(false);
         network(ConnectivityManager.TYPE_WIFI);
         battery(BatteryManager.BATTERY_PLUGGED_AC, 250);
     }
@@ -54,7 +55,14 @@ public class TrainingJobServiceTest {
     private void network(int type) {
         NetworkInfo info = ShadowNetworkInfo.newInstance(NetworkInfo.DetailedState.CONNECTED, type, 0, true,
                 NetworkInfo.State.CONNECTED);
-        shadowOf((ConnectivityManager) app.getSystemService(Context.CONNECTIVITY_SERVICE)).setActiveNetworkInfo(info);
+        // Not `shadowOf`: its overloads name classes of newer frameworks than the one that this is compiled against.
+        ShadowConnectivityManager networks = Shadow.extract(app.getSystemService(Context.CONNECTIVITY_SERVICE));
+        networks.setActiveNetworkInfo(info);
+    }
+
+    private void screen(boolean on) {
+        ShadowPowerManager power = Shadow.extract(app.getSystemService(Context.POWER_SERVICE));
+        power.turnScreenOn(on);
     }
 
     @Test
@@ -65,9 +73,9 @@ public class TrainingJobServiceTest {
         battery(BatteryManager.BATTERY_PLUGGED_USB, 430);
         assertEquals("the battery is warm: 43 °C", condition.obstacle());
         battery(BatteryManager.BATTERY_PLUGGED_USB, 250);
-        shadowOf((PowerManager) app.getSystemService(Context.POWER_SERVICE)).turnScreenOn(true);
+        screen(true);
         assertEquals("its owner uses the phone", condition.obstacle());
-        shadowOf((PowerManager) app.getSystemService(Context.POWER_SERVICE)).turnScreenOn(false);
+        screen(false);
         network(ConnectivityManager.TYPE_MOBILE);
         assertEquals("the network is metered", condition.obstacle());
         policy = policy.with("metered_megabytes", 5);

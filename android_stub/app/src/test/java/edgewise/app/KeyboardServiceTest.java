@@ -26,7 +26,7 @@ import org.robolectric.annotation.Config;
 
 /** The keyboard keeps sentences, never passwords; the screen shows what was kept and sent. */
 @RunWith(RobolectricTestRunner.class)
-@Config(sdk = 24)
+@Config(sdk = 35)
 public class KeyboardServiceTest {
     private KeyboardService service;
     private LinearLayout view;
@@ -118,7 +118,7 @@ public class KeyboardServiceTest {
     @Test
     public void theScreenSaysWhatIsKeptAndWhatWasSent() {
         try (ActivityController<MainActivity> screen = Robolectric.buildActivity(MainActivity.class).setup()) {
-            ViewGroup root = screen.get().findViewById(android.R.id.content);
+            ViewGroup root = (ViewGroup) screen.get().findViewById(android.R.id.content);
             find(root, "Pause: keep nothing, send nothing").performClick();
             assertTrue(Edgewise.isPaused());
             find(root, "Go on learning").performClick();

@@ -62,18 +62,20 @@ final class Link {
     }
 
     boolean say(Body body, long round) {
-        return say(body, round, 1);
+        return say(body, round, 1, "");
     }
 
     /**
-     * Says something to the coordinator and returns whether it went to the transport. While the link is down nothing is
+     * Says something to the coordinator, or {@code to} an aggregator, and returns whether it went to the transport. While the link is down nothing is
      * said: the check-in that follows every reconnect tells the coordinator how things stand.
      */
-    boolean say(Body body, long round, int qos) {
+    boolean say(Body body, long round, int qos, String to) {
         if (!up) return false;
         said++;
         Envelope envelope = new Envelope(identity.fleet(), round, identity.session() + said, body, Topics.PROTOCOL);
-        return publish(Topics.deviceUp(identity.fleet(), identity.device()), Codec.encode(envelope), false, qos);
+        String topic = to.isEmpty() ? Topics.deviceUp(identity.fleet(), identity.device())
+                : Topics.deviceUpTo(identity.fleet(), identity.device(), to);
+        return publish(topic, Codec.encode(envelope), false, qos);
     }
 
     private boolean publish(String topic, byte[] payload, boolean retain, int qos) {

@@ -6,6 +6,7 @@ import edgewise.wire.Files;
 import edgewise.wire.Json;
 import edgewise.wire.Messages.Assignment;
 import edgewise.wire.Messages.Kind;
+import edgewise.wire.Topics;
 import edgewise.wire.errors.ConfigError;
 import edgewise.wire.transforms.Codecs;
 import java.io.File;
@@ -154,6 +155,11 @@ public final class Policy {
             return "updates encoded as '" + asked.encoding() + "' are not known to this version";
         }
         if (asked.kind() == Kind.EVALUATE) return null;
+        try { // it becomes a level of a topic
+            if (!asked.aggregator().isEmpty()) Topics.checkName("aggregator", asked.aggregator());
+        } catch (ConfigError error) {
+            return error.getMessage();
+        }
         if (!(Float.isFinite(asked.mu()) && asked.mu() >= 0)) {
             return "proximal weight mu " + asked.mu() + ": expected a number of at least 0";
         }

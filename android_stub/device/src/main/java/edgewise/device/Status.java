@@ -48,7 +48,7 @@ final class Status {
         if (clock.now() < progressAt) return;
         progressAt = clock.now() + PROGRESS_SECONDS;
         link.say(Progress.ABSENT.withAttempt(work.asked().attempt()).withState(state.ordinal()).withDone(step.done())
-                .withTotal(step.total()).withLoss(step.loss()), work.round(), 0);
+                .withTotal(step.total()).withLoss(step.loss()), work.round(), 0, "");
     }
 
     /** Writes {@code status.json}; a full disk is no reason to stop. */

@@ -15,7 +15,7 @@ import java.util.Set;
 
 /**
  * Sends a finished update, chunk by chunk, as the coordinator grants it. It holds no more of the file than one chunk, and
- * remembers nothing a restart would need. Law: what is sent is the file, every chunk checked, and nothing before a grant.
+ * remembers nothing a restart would need. It goes to the aggregator that the assignment names, or to the coordinator. Law: what is sent is the file, every chunk checked, and nothing before a grant.
  */
 final class Upload extends Phase {
     private static final double SILENCE_SECONDS = 10; // no grant and no acknowledgement for so long: ask again
@@ -26,16 +26,18 @@ final class Upload extends Phase {
     private final long round;
     private final UploadRequest request;
     private final File path;
+    private final String to;
     private int window;
     private ChunkSet have;
     private final Set<Integer> flying = new HashSet<>();
 
-    Upload(Link link, Clock clock, long round, UploadRequest request, File path) {
+    Upload(Link link, Clock clock, long round, UploadRequest request, File path, String to) {
         this.link = link;
         this.clock = clock;
         this.round = round;
         this.request = request;
         this.path = path;
+        this.to = to;
         have = new ChunkSet(Blobs.chunkCount(request.update()));
     }
 
@@ -69,7 +71,7 @@ final class Upload extends Phase {
     void repeat() {
         window = 0;
         flying.clear();
-        link.say(request, round);
+        link.say(request, round, 1, to);
         due = clock.now() + SILENCE_SECONDS;
     }
 
@@ -104,7 +106,7 @@ final class Upload extends Phase {
             if (have.contains(index) || flying.contains(index)) continue;
             byte[] data = Blobs.chunk(path, request.update(), index);
             UploadChunk chunk = UploadChunk.ABSENT.withAttempt(request.attempt()).withIndex(index).withData(data);
-            if (!link.say(chunk, round)) return; // the outbox is full: the silence that follows asks again
+            if (!link.say(chunk, round, 1, to)) return; // the outbox is full: the silence that follows asks again
             flying.add(index);
             bytesUp += data.length;
         }

@@ -274,7 +274,9 @@ final class Worker {
     }
 
     private Phase sending(Work taken, Body report) {
-        if (report instanceof UploadRequest request) return new Upload(link, clock, taken.round(), request, session.update);
+        if (report instanceof UploadRequest request) {
+            return new Upload(link, clock, taken.round(), request, session.update, taken.asked().aggregator());
+        }
         return new SendReport(link, clock, taken, (EvaluationReport) report);
     }
 

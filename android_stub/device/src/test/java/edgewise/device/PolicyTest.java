@@ -39,10 +39,11 @@ class PolicyTest {
                 policy.refusal(GOOD.withMu(-1), 5, 0), "mu",
                 policy.refusal(GOOD.withEncoding("zip"), 5, 0), "zip",
                 policy.refusal(GOOD.withKind(7), 5, 0), "kind 7",
-                policy.refusal(GOOD.withKind(Kind.EVALUATE), 0, 0), "held-out",
+                policy.refusal(GOOD.withAggregator("a/#"), 5, 0), "aggregator name",
                 policy.refusal(GOOD, 5, 201e6), "201.0 MB",
                 policy.with("require_clipping", 1).refusal(GOOD.withEncoding("clip-2"), 5, 0), "clipped to 2.0");
         found.forEach((reason, words) -> assertTrue(reason.contains(words), reason));
+        assertTrue(policy.refusal(GOOD.withKind(Kind.EVALUATE), 0, 0).contains("held-out"));
         String secure = policy.with("require_secure_aggregation", 1).refusal(GOOD, 5, 0);
         assertTrue(secure.contains("secure aggregation"));
     }

@@ -20,8 +20,8 @@ public final class ExampleStore implements Closeable {
     public static final int HELD_OUT_EVERY = 5;
     public static final int TEXT_CHARACTERS = 4096;
     private static final long APPLICATION_ID = 0x45574558; // "EWEX"
-    private static final int SCHEMA_VERSION = 1;
-    private static final String[] SCHEMA = {
+    private static final int SCHEMA_VERSION = 2;
+    private static final String[][] MIGRATIONS = {{
         "CREATE TABLE example (id INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT NOT NULL, bytes INTEGER NOT NULL,"
                 + " held_out INTEGER NOT NULL, at REAL NOT NULL)",
         "CREATE INDEX example_age ON example (at, bytes)",
@@ -32,7 +32,9 @@ public final class ExampleStore implements Closeable {
         "CREATE TRIGGER example_out AFTER DELETE ON example"
                 + " BEGIN UPDATE total SET examples = examples - 1, bytes = bytes - old.bytes; END",
         "CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    };
+    }, {
+        "CREATE TABLE cipher (key_file TEXT NOT NULL, probe BLOB NOT NULL)", // a Python device's texts may be encrypted
+    }};
 
     /** How much a store may hold; the oldest examples go first, 0 means no limit of that kind; {@code age} in seconds. */
     public record Limits(double age, long count, long bytes) {}
@@ -72,13 +74,19 @@ public final class ExampleStore implements Closeable {
         db.query("PRAGMA journal_mode = WAL");
         db.execute("PRAGMA synchronous = FULL"); // an acknowledged example survives a power cut
         db.query("PRAGMA secure_delete = ON");
-        if (version == SCHEMA_VERSION) return;
-        db.transaction(() -> {
-            if (one("PRAGMA user_version") == SCHEMA_VERSION) return; // another process was first
-            for (String statement : SCHEMA) db.execute(statement);
-            db.execute("PRAGMA application_id = " + APPLICATION_ID);
-            db.execute("PRAGMA user_version = " + SCHEMA_VERSION);
-        });
+        if (version < SCHEMA_VERSION) db.transaction(this::migrate);
+        if (one("SELECT count(*) FROM cipher") > 0) {
+            throw new DataError("example store " + path + ": its texts are encrypted by a Python device, which alone reads "
+                    + "them");
+        }
+    }
+
+    private void migrate() {
+        for (int next = (int) one("PRAGMA user_version"); next < SCHEMA_VERSION; next++) { // another may have been first
+            for (String statement : MIGRATIONS[next]) db.execute(statement);
+        }
+        db.execute("PRAGMA application_id = " + APPLICATION_ID);
+        db.execute("PRAGMA user_version = " + SCHEMA_VERSION);
     }
 
     /**

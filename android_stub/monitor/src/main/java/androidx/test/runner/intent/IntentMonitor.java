@@ -1,0 +1,4 @@
+package androidx.test.runner.intent;
+
+/** Told of intents; nobody asks it here. */
+public interface IntentMonitor {}
