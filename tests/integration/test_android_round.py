@@ -16,8 +16,8 @@ import pytest
 
 from edgewise.brokers.choose import make_broker
 from edgewise_coordinator.state import StateStore
-from edgewise_edge.local_training import ArrayExamples, device_generator, run_to_end, train_locally
-from edgewise_edge.next_word import rows
+from edgewise_edge.local_training import device_generator, run_to_end, train_locally
+from edgewise_edge.next_word import examples_for, rows
 from edgewise_edge.store import ExampleStore
 from edgewise_edge.tokenizer import WordTokenizer
 from edgewise_edge.trainer import Trainer
@@ -134,7 +134,7 @@ def check_training(folder: Path, model: Path, sent: Sent, key: tuple[int, str]) 
     tokenizer = WordTokenizer(trainer.manifest.vocabulary)
     found = rows(texts, tokenizer, steps=trainer.manifest.steps)
     own = train_locally(
-        trainer, weights, ArrayExamples(found._asdict(), trainer.manifest.batch), epochs=asked.epochs,
+        trainer, weights, examples_for(found._asdict(), trainer.manifest), epochs=asked.epochs,
         learning_rate=asked.learning_rate, max_examples=0, rng=device_generator(asked.seed, *key),
     )  # fmt: skip
     expected = run_to_end(own)

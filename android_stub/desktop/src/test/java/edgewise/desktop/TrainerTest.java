@@ -9,7 +9,6 @@ import edgewise.device.Correction;
 import edgewise.device.Examples;
 import edgewise.device.LocalTraining;
 import edgewise.device.Trainer;
-import edgewise.device.WordTokenizer;
 import edgewise.wire.Files;
 import edgewise.wire.errors.InputError;
 import edgewise.wire.errors.ModelError;
@@ -38,8 +37,7 @@ class TrainerTest {
     }
 
     private static Examples examples(Trainer trainer, boolean evaluate) {
-        return new Examples.NextWord(TEXTS, new WordTokenizer(trainer.manifest().vocabulary()),
-                trainer.manifest().batch(), trainer.manifest().steps(), evaluate);
+        return new Examples.NextWord(TEXTS, trainer.manifest(), evaluate);
     }
 
     private static LocalTraining.LocalUpdate train(Trainer trainer, float[] weights, Correction correction) {

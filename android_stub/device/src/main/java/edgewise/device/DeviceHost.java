@@ -63,8 +63,7 @@ public final class DeviceHost implements Host {
             throw new ModelError("model task '" + manifest.task() + "': this device knows " + TASK);
         }
         boolean evaluate = kind == Kind.EVALUATE;
-        return new Examples.NextWord(store.texts(evaluate), new WordTokenizer(manifest.vocabulary()), manifest.batch(),
-                manifest.steps(), evaluate);
+        return new Examples.NextWord(store.texts(evaluate), manifest, evaluate);
     }
 
     @Override

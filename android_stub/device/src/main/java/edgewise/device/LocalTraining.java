@@ -4,6 +4,7 @@ import edgewise.wire.errors.RunError;
 import edgewise.wire.model.WeightSpec;
 import edgewise.wire.random.Pcg64;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 
@@ -58,8 +59,7 @@ public abstract class LocalTraining {
         private final Pcg64 rng;
         private final Correction correction;
         private final int[] chosen;
-        private final int total;
-        private int[] order;
+        private List<List<Examples.Place>> plan;
         private int epoch;
         private int at;
         private int steps;
@@ -83,14 +83,12 @@ public abstract class LocalTraining {
             if (correction != null) trainer.setOffset(correction.offset(weights));
             int[] all = rng.permutation(examples.size());
             chosen = maxExamples > 0 && maxExamples < all.length ? Arrays.copyOf(all, maxExamples) : all;
-            order = chosen;
-            total = epochs * examples.batchesOf(chosen.length);
+            plan = examples.plan(chosen);
         }
 
         @Override
         public Step next() {
-            Map<String, Tensor> batch = examples.batch(order, at);
-            at += examples.batchRows();
+            Map<String, Tensor> batch = examples.batch(plan.get(at++));
             int seed = (int) rng.integers(1L << 31);
             Trainer.Step step = correction == null ? trainer.trainStep(batch, learningRate, seed)
                     : trainer.trainCorrectedStep(batch, learningRate, correction.mu(), seed);
@@ -102,8 +100,9 @@ public abstract class LocalTraining {
             lossSum += (double) step.loss() * step.weightSum();
             weightSum += step.weightSum();
             loss = weightSum == 0 ? 0 : lossSum / weightSum;
-            if (at >= order.length) endEpoch();
-            return new Step(steps, total, (float) loss);
+            int left = plan.size() - at + (epochs - epoch - 1) * plan.size(); // another order may take one more or less
+            if (at >= plan.size()) endEpoch();
+            return new Step(steps, steps + left, (float) loss);
         }
 
         private void endEpoch() {
@@ -111,7 +110,7 @@ public abstract class LocalTraining {
                 finish();
                 return;
             }
-            order = rng.permutation(chosen);
+            plan = examples.plan(rng.permutation(chosen));
             at = 0;
             lossSum = weightSum = 0;
         }
@@ -150,39 +149,40 @@ public abstract class LocalTraining {
     public static final class Evaluate extends LocalTraining {
         private final Trainer trainer;
         private final Examples examples;
-        private final int[] order;
+        private final List<List<Examples.Place>> plan;
+        private final int count;
         private final Map<String, Double> sums = new TreeMap<>();
-        private int at;
         private int done;
 
         public Evaluate(Trainer trainer, float[] weights, Examples examples, int maxExamples) {
             this.trainer = trainer;
             this.examples = examples;
             trainer.setWeights(weights);
-            order = new int[maxExamples > 0 ? Math.min(maxExamples, examples.size()) : examples.size()];
-            for (int i = 0; i < order.length; i++) order[i] = i;
+            count = maxExamples > 0 ? Math.min(maxExamples, examples.size()) : examples.size();
+            int[] order = new int[count];
+            for (int i = 0; i < count; i++) order[i] = i;
+            plan = examples.plan(order);
         }
 
         @Override
         public Step next() {
-            trainer.evaluateStep(examples.batch(order, at)).forEach((name, value) -> {
+            trainer.evaluateStep(examples.batch(plan.get(done++))).forEach((name, value) -> {
                 Double sum = sums.get(name);
                 sums.put(name, sum == null ? value : sum + value);
             });
-            at += examples.batchRows();
-            return new Step(++done, examples.batchesOf(order.length), 0f);
+            return new Step(done, plan.size(), 0f);
         }
 
         @Override
         public LocalSums result() {
-            if (at < order.length) return null;
+            if (done < plan.size()) return null;
             sums.forEach((name, value) -> {
                 if (Double.isNaN(value) || Double.isInfinite(value)) {
                     throw new RunError("evaluation: the sum '" + name + "' is " + value
                             + "; the round's weights are of no use");
                 }
             });
-            return new LocalSums(sums, order.length);
+            return new LocalSums(sums, count);
         }
     }
 }

@@ -21,6 +21,7 @@ import edgewise.wire.Messages.UploadRequest;
 import edgewise.wire.errors.EdgewiseError;
 import edgewise.wire.errors.ProtocolError;
 import edgewise.wire.errors.UnavailableError;
+import edgewise.wire.transforms.Clip;
 import java.io.File;
 import java.util.ArrayList;
 import java.util.List;
@@ -307,10 +308,13 @@ final class Worker {
             Controls controls = new Controls(home, asked.graph().hash(), Controls.CONTROLS);
             controls.save(work.round(), update.control(), asked.controlRound());
         }
+        // Asked for where the clipping norm follows the updates (Andrew et al. 2021, §3): one bit of what is sent anyway.
+        double norm = Policy.offeredClipping(asked);
+        boolean within = asked.privacy().askWithinNorm() && norm > 0 && Clip.norm(update.update()) <= norm;
         String encoding = asked.encoding().isEmpty() ? "float32" : asked.encoding();
         return UploadRequest.ABSENT.withAttempt(asked.attempt()).withUpdate(Blobs.makeRef(session.update))
                 .withExamples(update.examples()).withLoss(update.loss()).withSteps(update.steps())
-                .withSeconds((float) seconds).withEncoding(encoding);
+                .withSeconds((float) seconds).withEncoding(encoding).withWithinNorm(within);
     }
 
     // Ends

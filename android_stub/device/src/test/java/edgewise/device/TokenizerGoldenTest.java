@@ -44,8 +44,8 @@ class TokenizerGoldenTest {
             JsonObject entry = one.getAsJsonObject();
             for (String use : Arrays.asList("train", "evaluate")) {
                 List<String> text = Collections.singletonList(entry.get("text").getAsString());
-                Examples rows = new Examples.NextWord(text, tokenizer, 1, 5, use.equals("evaluate"));
-                Map<String, Tensor> batch = rows.batch(new int[] {0}, 0);
+                Examples rows = new Examples.NextWord(text, tokenizer, 1, 5, false, use.equals("evaluate"));
+                Map<String, Tensor> batch = rows.batch(rows.plan(new int[] {0}).get(0));
                 assertArrayEquals(ints(entry.getAsJsonArray("tokens")), batch.get("tokens").ints());
                 assertArrayEquals(ints(entry.getAsJsonArray("labels")), batch.get("labels").ints());
                 float[] weight = batch.get("weight").floats();
@@ -56,12 +56,38 @@ class TokenizerGoldenTest {
 
     @Test
     void theLastBatchIsFilledUpWithRowsOfZeros() {
-        Examples rows = new Examples.NextWord(Arrays.asList("see you", "!", "at 7"), tokenizer, 4, 3, false);
+        Examples rows = new Examples.NextWord(Arrays.asList("see you", "!", "at 7"), tokenizer, 4, 3, false, false);
         assertEquals(2, rows.size());
-        Map<String, Tensor> batch = rows.batch(new int[] {1, 0}, 0);
+        Map<String, Tensor> batch = rows.batch(rows.plan(new int[] {1, 0}).get(0));
         assertArrayEquals(new int[] {2, 6, 7, 2, 4, 5, 0, 0, 0, 0, 0, 0}, batch.get("tokens").ints());
         assertArrayEquals(new int[] {6, 7, 3, 4, 5, 3, 0, 0, 0, 0, 0, 0}, batch.get("labels").ints());
         assertArrayEquals(new float[] {1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0}, batch.get("weight").floats());
+    }
+
+    @Test
+    void sentencesShareRowsAsThePythonDevicesDo() {
+        JsonObject golden = JsonParser.parseString(new String(Files.read(
+                new File(System.getProperty("edgewise.golden"), "client.json"), 1 << 20), StandardCharsets.UTF_8))
+                .getAsJsonObject();
+        for (JsonElement one : golden.getAsJsonArray("packing")) {
+            JsonObject entry = one.getAsJsonObject();
+            int[] lengths = ints(entry.getAsJsonArray("lengths"));
+            List<List<Examples.Place>> found = Packing.pack(ints(entry.getAsJsonArray("order")), i -> lengths[i],
+                    entry.get("rows").getAsInt(), entry.get("columns").getAsInt());
+            JsonArray batches = entry.getAsJsonArray("batches");
+            assertEquals(batches.size(), found.size());
+            for (int i = 0; i < found.size(); i++) {
+                List<Examples.Place> wanted = new ArrayList<>();
+                for (JsonElement place : batches.get(i).getAsJsonArray()) {
+                    int[] at = ints(place.getAsJsonArray());
+                    wanted.add(new Examples.Place(at[0], at[1], at[2]));
+                }
+                assertEquals(wanted, found.get(i));
+            }
+        }
+        Examples rows = new Examples.NextWord(Arrays.asList("see", "you see", "you"), tokenizer, 2, 4, true, false);
+        Map<String, Tensor> batch = rows.batch(rows.plan(new int[] {0, 1, 2}).get(0));
+        assertArrayEquals(new int[] {2, 4, 2, 5, 2, 5, 4, 0}, batch.get("tokens").ints());
     }
 
     @Test

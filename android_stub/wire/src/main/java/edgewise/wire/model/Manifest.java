@@ -22,7 +22,7 @@ public record Manifest(
         String task, String name, List<WeightSpec> weights, List<Long> buffers, int batch, int steps,
         List<TensorSpec> inputs, TensorSpec labels, TensorSpec weight, List<String> metrics, List<String> operators,
         String minRuntime, long flops, long peakMemory, boolean seed, String tokenizer, List<String> vocabulary,
-        String vocabularyHash, List<Variant> variants, String checksum) {
+        String vocabularyHash, List<Variant> variants, boolean packs, String checksum) {
     public static final String ENTRY = "edgewise.manifest";
     private static final int FORMAT = 1;
     private static final int BYTES_MAX = 32 << 20;
@@ -86,7 +86,7 @@ public record Manifest(
                 keys.each("operators", false, Manifest::text), keys.text("min_runtime", null),
                 keys.count("flops", 0, 1L << 62), keys.count("peak_memory", 0, 1L << 62), keys.flag("seed"),
                 keys.text("tokenizer", ""), words, hash,
-                keys.each("variants", true, Manifest::variant), keys.text("checksum", null));
+                keys.each("variants", true, Manifest::variant), keys.flag("packs"), keys.text("checksum", null));
     }
 
     /** Returns the SHA-256 of a word list, a line feed after each word, in hexadecimal. */
