@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from edgewise_edge.agent import Agent
 from edgewise_edge.link import Identity
 from edgewise_edge.participation import Outcome
 from edgewise_edge.policy import Policy
+from edgewise_wire.artifact import Artifact
 from edgewise_wire.codec import decode
 from edgewise_wire.errors import ProtocolError
 from edgewise_wire.messages import (
@@ -37,6 +39,7 @@ from edgewise_wire.messages import (
     UploadRequest,
 )
 from edgewise_wire.secure.fixed_point import FixedPoint
+from edgewise_wire.secure.member import Member
 from edgewise_wire.topics import parse_device_topic
 from edgewise_wire.transport.base import Message
 from memory_fleet import MemoryFleet
@@ -121,6 +124,8 @@ def fleet(
     made = SecureFleet(
         folder, fixture_dir / "tiny.tflite", settings, texts, options={"collect": secure_updates(secure), **options}
     )
+    load = lru_cache(maxsize=None)(Artifact.load.__func__)  # six devices read one graph: once is enough for a test
+    monkeypatch.setattr(Artifact, "load", classmethod(lambda cls, source: load(cls, _content(source))))
     plain = encoding.secure_words
 
     def seen(work: Any, update: Any, examples: int, loss: float) -> bytes:
@@ -131,6 +136,10 @@ def fleet(
 
     monkeypatch.setattr(encoding, "secure_words", seen)
     return made
+
+
+def _content(source: str | Path | bytes) -> bytes:
+    return source if isinstance(source, bytes) else Path(source).read_bytes()
 
 
 def check_exact(it: SecureFleet, round_id: int, version: int, terms: SecureTerms = TERMS) -> set[str]:
@@ -289,6 +298,40 @@ def test_nothing_that_is_said_tells_of_one_device(
     plain = np.concatenate([words.view(np.uint8).reshape(-1, 4)[:, :3].reshape(-1) for words in it.added.values()])
     counts = np.bincount(plain, minlength=256)
     assert ((counts - len(plain) / 256) ** 2 / (len(plain) / 256)).sum() > 10 * 255  # in the clear it shows
+
+
+def test_a_device_that_seals_rubbish_is_out_and_the_others_go_on(
+    tmp_path: Path, fixture_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = fleet(tmp_path, fixture_dir, monkeypatch)
+    join = Member.join
+
+    def hostile(self: Member, data: bytes, now: float) -> SecureShares:
+        said = join(self, data, now)
+        return SecureShares(said.attempt, b"short") if self._device == "pi-3" else said
+
+    monkeypatch.setattr(Member, "join", hostile)
+    it.run()
+    assert [r.phase for r in it.rounds] == ["committed"]
+    assert check_exact(it, 1, 1) == {"pi-0", "pi-1", "pi-2", "pi-4", "pi-5"}
+    assert it.coordinator.link.refused["secure"] == 1
+    assert any("sealed shares: expected" in reason for reason in it.rounds[0].failed)
+
+
+def test_the_sum_carries_the_noise_that_devices_add(
+    tmp_path: Path, fixture_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terms = SecureTerms(value_bits=16, range=0.5, weight_max=1, clip=0.5, noise=1e6)
+    it = fleet(tmp_path, fixture_dir, monkeypatch, devices=4, goal=4, least=4, terms=terms)
+    it.run()
+    assert len(check_exact(it, 1, 1, terms)) == 4
+    form = FixedPoint(4, 16, 0.5, 1, 1e6)
+    for words in it.added.values():
+        signed = words[:-2].view(np.int32).astype(float)
+        assert np.sqrt(np.mean(signed**2)) == pytest.approx(1000, rel=0.25)  # a clipped update is far below it
+        assert words[-1] == 0
+    assert form.modulus_bits == 19
+    assert it.rounds[-1].train_loss == 0.0
 
 
 def test_owners_ask_for_what_they_want(tmp_path: Path, fixture_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
