@@ -8,14 +8,19 @@ import os
 import signal
 import sqlite3
 import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edgewise.brokers.choose import make_broker
+from edgewise.brokers.mosquitto import find_mosquitto
+from edgewise.brokers.process import free_port
 from edgewise_coordinator.state import StateStore
+from edgewise_edge.home import Home
 from edgewise_edge.local_training import device_generator, run_to_end, train_locally
 from edgewise_edge.next_word import examples_for, rows
 from edgewise_edge.store import ExampleStore
@@ -23,12 +28,13 @@ from edgewise_edge.tokenizer import WordTokenizer
 from edgewise_edge.trainer import Trainer
 from edgewise_wire.artifact import Artifact
 from edgewise_wire.codec import decode
-from edgewise_wire.errors import ProtocolError
+from edgewise_wire.crypto.signing import SigningKey
+from edgewise_wire.errors import ProtocolError, UnavailableError
 from edgewise_wire.messages import Assignment, Envelope, EvaluationReport, UploadChunk, UploadRequest
 from edgewise_wire.topics import parse_device_topic
 from edgewise_wire.transforms import Key, get
 from edgewise_wire.weights import Flat, flatten, parameters
-from process_fleet import FLEET, ProcessFleet, process_fleet
+from process_fleet import FLEET, ProcessFleet, edgewise, process_fleet
 from proxy import PUBLISH, UP, Cut, MqttProxy, Packet
 from tests.support.broker_fixtures import make_mosquitto
 from tests.support.jvm_devices import desktop_jar, java, start_jvm_device
@@ -261,6 +267,58 @@ def test_both_read_the_same_in_a_model_file(jar: Path, fixture_dir: Path) -> Non
     assert said["file_hash"] == hash_of(model.read_bytes()).hex()
 
 
+def call(*arguments: str, cwd: Path) -> None:
+    command = [sys.executable, "-m", "edgewise", *arguments]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def wait_for(path: Path, words: str) -> None:
+    deadline = time.monotonic() + 120
+    while words not in (path.read_text() if path.exists() else ""):
+        assert time.monotonic() < deadline, f"{words!r} never stood in {path}: {path.read_text()}"
+        time.sleep(0.1)
+
+
 def run_java(jar: Path, *arguments: str) -> str:
     out, _ = java(jar, *arguments, stdout=subprocess.PIPE).communicate(timeout=60)
     return out
+
+
+def test_a_bundle_lets_a_jvm_device_into_a_secured_fleet(jar: Path, tmp_path: Path, fixture_dir: Path) -> None:
+    """TLS with its own certificate, the broker's host name checked, assignments signed by the coordinator."""
+    try:
+        find_mosquitto()
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    processes = []
+    try:
+        call("fleet", "init", "home", "--port", str(free_port()), "--bind", "127.0.0.1", cwd=tmp_path)
+        with (tmp_path / "broker.log").open("w") as log:
+            processes.append(edgewise("broker", "--fleet-dir", "fleet", cwd=tmp_path, stdout=log, stderr=log))
+        wait_for(tmp_path / "broker.log", "mqtts://")
+        for name in ("jvm-1", "stranger"):
+            call("fleet", "enroll", name, cwd=tmp_path)
+        bundle = json.loads((tmp_path / "stranger.bundle").read_text())
+        other = SigningKey.generate().public.to_text()  # a device that trusts another coordinator takes nothing of this
+        (tmp_path / "stranger.bundle").write_text(json.dumps(bundle | {"coordinator_key": other}))
+        for name in ("jvm-1", "stranger"):
+            with ExampleStore(Home(tmp_path / name).examples) as store:
+                store.add_many(SENTENCES * 3)
+            with (tmp_path / f"{name}.log").open("w") as log:
+                whence = ("--bundle", str(tmp_path / f"{name}.bundle"), "--home", str(tmp_path / name))
+                processes.append(java(jar, "run", *whence, stdout=log, stderr=log))
+        for name in ("jvm-1", "stranger"):
+            wait_for(tmp_path / f"{name}.log", "checked-in")
+        with (tmp_path / "coordinator.log").open("w") as log:
+            arguments = ["--fleet-dir", "fleet", "--model", str(fixture_dir / "tiny.tflite"), "--rounds", "2"]
+            arguments += ["--cohort", "1", "--over-selection", "2.0", "--evaluate-every", "0", "--dir", "run"]
+            processes.append(edgewise("coordinate", *arguments, cwd=tmp_path, stdout=log, stderr=log))
+        wait_for(tmp_path / "jvm-1.log", "idle: reported")
+        wait_for(tmp_path / "stranger.log", "refused an assignment that the coordinator did not sign")
+        assert "training" not in (tmp_path / "stranger.log").read_text()
+    finally:
+        for process in processes[::-1]:
+            process.terminate()
+        for process in processes:
+            process.wait(30)
