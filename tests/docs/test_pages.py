@@ -29,6 +29,8 @@ def test_the_guide_builds_and_no_link_is_broken(tmp_path: Path) -> None:
     assert all(words in text for words in ("edgewise coordinate", "edgewise device run", "--dashboard"))
     python = (tmp_path / "site" / "reference" / "python" / "index.html").read_text("utf-8")
     assert "edgewise_edge.trainer.Trainer" in python
+    averaging = (tmp_path / "site" / "guide" / "averaging" / "index.html").read_text("utf-8")
+    assert "local_sgd" in averaging  # the example itself, taken in whole
     assert "{{" not in (tmp_path / "site" / "reference" / "metrics" / "index.html").read_text("utf-8")
 
 
