@@ -17,6 +17,7 @@ __all__ = ["export_trainable"]
 
 def __getattr__(name: str) -> Any:  # what needs no exporter should not wait for TensorFlow
     if name == "export_trainable":
+        import edgewise_models.tensorflow  # noqa: F401  first and quietly: keras alone lets it chatter
         from edgewise_models.keras_export import export_trainable
 
         return export_trainable

@@ -51,6 +51,7 @@ def export_factory(factory: str, out: Path, **options: Any) -> Any:
         ConfigError: if neither says the loss.
         EdgewiseError: as `export_trainable` does.
     """
+    import edgewise_models.tensorflow  # noqa: F401  first and quietly: keras alone lets it chatter
     from edgewise_models.keras_export import export_trainable
 
     arguments = call_factory(factory) | {key: value for key, value in options.items() if value is not None}

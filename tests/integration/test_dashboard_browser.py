@@ -147,9 +147,9 @@ def test_everything_is_reached_by_keyboard_and_shows_where_one_is(browser: Any) 
         met[name] = outline
     assert [name for name, outline in met.items() if outline == "none"] in ([], ["BODY"])
     assert met.keys() >= {"theme", "typed", "before", "after", "Roll back"}
-    was = browser.execute_script(
-        "document.querySelectorAll('#versions button')[3].focus(); return document.activeElement.ariaLabel"
-    )
+    first = "document.querySelector('[aria-label=\"Roll back to version 0\"]')"
+    until("a version to go back to", lambda: browser.execute_script(f"return {first} !== null"))
+    was = browser.execute_script(f"{first}.focus(); return document.activeElement.ariaLabel")
     began = version(browser)
     until("a round goes by", lambda: version(browser) >= began + 1)
     assert browser.execute_script("return document.activeElement.ariaLabel") == was  # the table grew under it
@@ -163,7 +163,7 @@ def test_contrast_is_aa_and_nothing_sticks_out(browser: Any, width: int, dark: b
         "dark" if dark else "light"
     )
     found = browser.execute_script(CONTRAST)
-    assert len([kind for kind, *_ in found if kind == "text"]) > 50
+    assert len([kind for kind, *_ in found if kind == "text"]) > 30
     assert [entry for entry in found if entry[2] < entry[3]] == []
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
 
