@@ -56,6 +56,7 @@ def cells(row: Mapping[str, Any], metrics: Sequence[str]) -> dict[str, str]:
         "reported": str(row["reported"] or "–"),
         "loss": number(row.get("loss", row.get("train_loss"))),
         **{METRIC_NAMES.get(name, name): percent(row.get(name)) for name in metrics},
+        **({"ε": number(row["privacy"]["epsilon"])} if row.get("privacy") else {}),
         "MB up": megabytes(row["bytes_up"]),
         "MB down": megabytes(row["bytes_down"]),
         "s": f"{row['seconds']:.1f}",

@@ -103,6 +103,7 @@ class Closing:
         if made is not None:
             self._model.adopt(made)
             self._model.controls.counted(current.round_id, machine.participants.values())
+            context.privacy.committed(current.round_id)
         context.fault(FaultPoint.AFTER_COMMIT)
         self._clear_away(current)
         self._ended(current, summary)
@@ -115,6 +116,7 @@ class Closing:
         summary.metrics = result.metrics
         if current.collection.pooled is not None:
             summary.examples, summary.train_loss = current.collection.pooled
+        summary.privacy = context.privacy.figures(current.round_id)
         if result.made is not None:
             summary.version = result.made.row.version
         return summary

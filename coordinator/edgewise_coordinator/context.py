@@ -11,6 +11,7 @@ from edgewise_coordinator.link import Link
 from edgewise_coordinator.open_rounds import OpenRounds
 from edgewise_coordinator.pace import Pace
 from edgewise_coordinator.pause import Pause
+from edgewise_coordinator.privacy.base import NoPrivacy, Privacy
 from edgewise_coordinator.publisher import BlobPublisher
 from edgewise_coordinator.recipe import Recipe
 from edgewise_coordinator.selection.base import Selection
@@ -37,6 +38,7 @@ class Context:
     store: StateStore
     pause: Pause
     fleet: Fleet
+    privacy: Privacy = field(default_factory=NoPrivacy)
     rounds: OpenRounds = field(default_factory=OpenRounds)
 
     @property

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -69,6 +70,19 @@ def _gauges(s: Snapshot) -> Iterator[Metric]:
     phase.add_metric([current["phase"]], 1)
     yield phase
     yield _last_round(s)
+    yield from _privacy(s.get("privacy") or {})
+
+
+def _privacy(figures: Mapping[str, Any]) -> Iterator[Metric]:
+    for key, name, words in (
+        ("epsilon", "edgewise_privacy_epsilon", "ε of everything released so far, at edgewise_privacy_delta."),
+        ("delta", "edgewise_privacy_delta", "δ of the guarantee."),
+        ("zcdp", "edgewise_privacy_zcdp", "ρ of everything released so far, without amplification by sampling."),
+        ("budget", "edgewise_privacy_epsilon_budget", "ε that no release may pass."),
+        ("releases", "edgewise_privacy_releases", "Noised sums that were released."),
+    ):
+        if figures.get(key) is not None:
+            yield GaugeMetricFamily(name, words, value=figures[key])
 
 
 def _last_round(s: Snapshot) -> Metric:

@@ -58,7 +58,7 @@ class Opening:
 
     def _cohort(self, kind: Kind, round_id: int) -> RoundMachine:
         context, settings = self._context, self._context.settings
-        cohort, number = settings.cohort, context.store.round_number(round_id)
+        cohort, number = settings.cohort, context.privacy.number(round_id, context.store.round_number(round_id))
         if kind is Kind.TRAIN:
             return RoundMachine(round_id, kind, cohort, context.selection, context.clock, settings.seed, number=number)
         brief = replace(cohort, min_reports=1, report_timeout=settings.evaluation_timeout)

@@ -14,7 +14,7 @@ from edgewise_coordinator.answers import Answers
 from edgewise_coordinator.context import Context
 from edgewise_coordinator.faults import FaultPoint
 from edgewise_coordinator.spooled import Spooled
-from edgewise_coordinator.state import Report
+from edgewise_coordinator.state import WITHIN_NORM, Report
 from edgewise_wire.errors import InputError, ProtocolError
 from edgewise_wire.messages import UploadRequest
 
@@ -44,8 +44,9 @@ class Safekeeping:
             return
         attempt, round_id = request.attempt, current.round_of(device)
         report = Report(
-            device, attempt, request.examples, request.loss, request.update.size, file.name, round_id=round_id
-        )
+            device, attempt, request.examples, request.loss, request.update.size, file.name,
+            {WITHIN_NORM: 1.0} if request.within_norm else {}, round_id,
+        )  # fmt: skip
         try:
             update = current.collection.weigh(file, report, current.machine.staleness(device), checked=False)
         except (InputError, ProtocolError) as error:

@@ -26,8 +26,14 @@ class Schedule:
 
     @property
     def complete(self) -> bool:
-        """Whether every version asked for exists and has been measured."""
-        return self._model.all_made and not self._model.evaluation_due and self._context.rounds.front is None
+        """Whether every version asked for, or that the privacy budget affords, exists and has been measured."""
+        enough = self._model.all_made or self.budget_spent
+        return enough and not self._model.evaluation_due and self._context.rounds.front is None
+
+    @property
+    def budget_spent(self) -> bool:
+        """Whether one more round would pass the privacy budget."""
+        return not self._context.privacy.affords(self._context.settings.cohort.target)
 
     @property
     def finished(self) -> bool:

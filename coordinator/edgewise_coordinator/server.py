@@ -21,6 +21,7 @@ from edgewise_coordinator.answers import Answers
 from edgewise_coordinator.catalog import LOCK, keep_artifact
 from edgewise_coordinator.closing import Closing
 from edgewise_coordinator.collecting.plain import plain_updates
+from edgewise_coordinator.collecting.private import private_updates
 from edgewise_coordinator.context import Context
 from edgewise_coordinator.faults import FaultHook, FaultPoint, no_fault
 from edgewise_coordinator.fleet import Fleet
@@ -32,12 +33,16 @@ from edgewise_coordinator.model import Model
 from edgewise_coordinator.opening import Collect, Opening
 from edgewise_coordinator.pace import NoPace, Pace
 from edgewise_coordinator.pause import Pause
+from edgewise_coordinator.privacy.base import NoPrivacy, Privacy
+from edgewise_coordinator.privacy.opening import check_private, open_privacy
+from edgewise_coordinator.privacy.settings import PrivacySettings
 from edgewise_coordinator.publisher import BlobPublisher
 from edgewise_coordinator.recipe import Recipe
 from edgewise_coordinator.resuming import Resuming
 from edgewise_coordinator.safekeeping import Safekeeping
 from edgewise_coordinator.schedule import Schedule
 from edgewise_coordinator.selection.base import Selection
+from edgewise_coordinator.selection.separated import separated
 from edgewise_coordinator.selection.uniform import uniform
 from edgewise_coordinator.settings import Settings
 from edgewise_coordinator.state import StateStore
@@ -74,6 +79,8 @@ class Coordinator:
 
     `directory` holds its memory (`state.sqlite`, `versions/`, `spool/`): a coordinator made anew over the same one
     goes on where the last one was, whatever killed it. `on_round` is called with each round's summary at its end.
+    With `privacy` nothing but noised means of clipped updates becomes part of a version, and the rounds end when the
+    budget is spent.
     A directory that cannot be written any more makes it hold still until it can (`pause`); `fault` is called at each
     point of `faults.FaultPoint`.
 
@@ -96,12 +103,16 @@ class Coordinator:
         selection: Selection = uniform,
         pace: Pace | None = None,
         collect: Collect = plain_updates,
+        privacy: PrivacySettings | None = None,
         members: Members | None = None,
         seal: Seal | None = None,
         on_round: Callable[[RoundSummary], None] = lambda summary: None,
         fault: FaultHook = no_fault,
     ) -> None:
         recipe = _recipe(settings, algorithm, aggregator, transform)
+        if privacy is not None:
+            check_private(privacy, recipe, settings)
+            selection = separated(privacy.separation, selection)
         make_folder(directory)
         clock = clock or SystemClock()
         self.artifact, self.settings, self.directory, self.clock = artifact, settings, directory, clock
@@ -114,11 +125,17 @@ class Coordinator:
         need = 12 * parameters(artifact.manifest.weights) + (1 << 20)
         self.pause = Pause(directory, self.store, clock, need)
         self.publisher = BlobPublisher(settings.fleet, transport, clock, self.link.wrap, fault)
+        size, made = parameters(artifact.manifest.weights), len(self.store.versions())
+        private = open_privacy(privacy, directory, size, made)
+        if private is not None:
+            private.settle(self.store.is_committed)
+            collect = private_updates(private)
+        self.privacy: Privacy = private or NoPrivacy()
         context = self._context = Context(
             artifact=artifact, settings=settings, directory=directory,
             recipe=recipe, selection=selection, pace=pace or NoPace(),
             clock=clock, fault=fault, link=self.link, publisher=self.publisher, store=self.store, pause=self.pause,
-            fleet=self.fleet,
+            fleet=self.fleet, privacy=self.privacy,
         )  # fmt: skip
         self.model = Model(context)
         self._answers = Answers(context, self.model.controls)
@@ -192,6 +209,7 @@ class Coordinator:
     def close(self) -> None:
         """Take the blobs off the broker and let go of the files."""
         self.model.offers.close()
+        self.privacy.close()
         self.store.close()
 
     # The loop ------------------------------------------------------------------------------------------------------

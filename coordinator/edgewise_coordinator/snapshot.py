@@ -60,6 +60,7 @@ def take(coordinator: Coordinator, rows: Sequence[Mapping[str, Any]], broker_ref
         "unsent": link.unsent,
         "refused": dict(link.refused),
         "broker_refused": dict(broker_refused),
+        "privacy": c.privacy.standing(),
         "last_rounds": [dict(row) for row in rows[-ROUNDS_SHOWN:]],
     }  # fmt: skip
 

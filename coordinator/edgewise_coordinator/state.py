@@ -19,6 +19,7 @@ from edgewise_wire.errors import InputError, UnavailableError
 from edgewise_wire.messages import Kind
 
 SCHEMA_VERSION = 1
+WITHIN_NORM = "within_norm"  # a training report's only measure: 1 if it was asked, and its update was not clipped
 _INTEGER_MAX = (1 << 63) - 1  # the largest that SQLite holds
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -197,6 +198,11 @@ class StateStore:
             (int(kind),),
         ).fetchone()
         return None if row is None else RoundRow(row[0], Kind(row[1]), row[2], Phase(row[3]), *row[4:])
+
+    def is_committed(self, round_id: int) -> bool:
+        """Return whether a round has ended with a result."""
+        row = self._db.execute("SELECT phase FROM rounds WHERE round_id = ?", (round_id,)).fetchone()
+        return row is not None and row[0] == Phase.COMMITTED.value
 
     def participants(self, round_id: int) -> list[Participant]:
         """Return who was selected for a round; those who reported say so."""

@@ -18,6 +18,7 @@ class RoundSummary:
 
     `started` is a date, in seconds since 1970; `seconds` is how long the process that ended it was at it.
     `metrics` are those of the version the round made (or measured), pooled over the devices' held-out examples.
+    `privacy` is what everything released so far comes to, and what that rests on; empty where nothing is promised.
     """
 
     round_id: int
@@ -35,6 +36,7 @@ class RoundSummary:
     bytes_down: int = 0
     reason: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
+    privacy: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values."""

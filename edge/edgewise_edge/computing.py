@@ -25,6 +25,7 @@ from edgewise_edge.progress import NOTHING_DONE, Step
 from edgewise_edge.session import SessionFolder, Work
 from edgewise_edge.weights_file import read_weights
 from edgewise_wire.blobs import BlobStore, make_ref
+from edgewise_wire.encodings import clipping_norm
 from edgewise_wire.errors import RunError
 from edgewise_wire.messages import EvaluationReport, Kind, Measure, UploadRequest
 from edgewise_wire.secure.form import ENCODING
@@ -94,6 +95,7 @@ def _correction(job: Job, blobs: BlobStore, trainer: TrainerLike) -> Correction 
 def _keep(job: Job, result: LocalUpdate) -> UploadRequest:
     """Put an update on disk; return the request that vouches for it, its seconds not filled in yet."""
     from edgewise_edge.encoding import encode_update, secure_words  # not before the trainer has gone
+    from edgewise_wire.transforms.clip import within
 
     asked = job.work.asked
     session = SessionFolder(job.home.session, job.work.fleet)
@@ -104,8 +106,9 @@ def _keep(job: Job, result: LocalUpdate) -> UploadRequest:
     if result.control is not None:
         Controls(job.home, asked.graph.hash).save(job.work.round, result.control, asked.control_round)
     encoding = asked.encoding or "float32"
+    inside = asked.privacy.ask_within_norm and within(result.update, clipping_norm(encoding))
     return UploadRequest(
-        asked.attempt, make_ref(session.update), result.examples, result.loss, result.steps, 0.0, encoding
+        asked.attempt, make_ref(session.update), result.examples, result.loss, result.steps, 0.0, encoding, inside
     )
 
 

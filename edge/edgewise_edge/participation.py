@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,10 +10,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from edgewise_wire.encodings import clipping_norm
 from edgewise_wire.errors import DataError, UnavailableError
 from edgewise_wire.messages import Assignment, Kind
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 ENTRIES_MAX = 20_000  # 20 rounds a day for almost three years; about 5 MB
 
 
@@ -31,7 +33,11 @@ class Outcome(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One participation: times in seconds since the epoch, `seconds` the time computed, `norm` the update's L2 norm."""
+    """One participation: times in seconds since the epoch, `seconds` the time computed, `norm` the update's L2 norm.
+
+    Of a private round `number` is that of its release in the `run`, `clip` the norm that the update was clipped to and
+    `noise` the promised multiplier.
+    """
 
     digest: bytes
     round: int
@@ -53,6 +59,10 @@ class Entry:
     bytes_down: int = 0
     bytes_up: int = 0
     bytes_metered: int = 0
+    run: str = ""
+    number: int = 0
+    clip: float = 0.0
+    noise: float = 0.0
 
 
 class Used(NamedTuple):
@@ -69,6 +79,8 @@ _REAL = ("asked_learning_rate", "loss", "norm", "ended")  # SQLite keeps a NaN a
 _TYPES = {"digest": "BLOB PRIMARY KEY"} | dict.fromkeys(_REAL, "REAL")
 _INTEGER_MAX = (1 << 63) - 1  # the largest that SQLite holds; a peer may send a larger round
 _TABLE = ", ".join(f"{name} {_TYPES.get(name, 'NOT NULL')}" for name in _COLUMNS)
+ADDED = ((2, "bytes_metered", "0"), (3, "run", "''"), (3, "number", "0"), (3, "clip", "0"), (3, "noise", "0"))
+"""Columns that a later version has, and what they are in the rows of an earlier one."""
 _FIGURES = ("examples", "steps", "loss", "norm", "seconds")
 
 
@@ -89,8 +101,9 @@ class ParticipationLog:
             if version > SCHEMA_VERSION:
                 raise DataError(f"{path}: written by a newer edgewise (version {version}); update this one")
             self._db.execute(f"CREATE TABLE IF NOT EXISTS participation ({_TABLE})")
-            if version == 1:  # CREATE leaves the first version's table as it was
-                self._db.execute("ALTER TABLE participation ADD COLUMN bytes_metered NOT NULL DEFAULT 0")
+            for since, name, default in ADDED if version else ():
+                if version < since:  # CREATE leaves an older version's table as it was
+                    self._db.execute(f"ALTER TABLE participation ADD COLUMN {name} NOT NULL DEFAULT {default}")
             self._db.execute("CREATE INDEX IF NOT EXISTS by_time ON participation (began)")
             self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         except sqlite3.OperationalError as error:
@@ -106,6 +119,8 @@ class ParticipationLog:
         entry = Entry(
             digest, round_number, asked.attempt, kind, kept, why, asked.epochs, asked.learning_rate, asked.max_examples,
             asked.weights.hash.hex(), when, None if kept is Outcome.WORKING else when,
+            run=f"{asked.privacy.run:016x}", number=asked.privacy.number, clip=clipping_norm(asked.encoding),
+            noise=asked.privacy.noise_multiplier if math.isfinite(asked.privacy.noise_multiplier) else 0.0,
         )  # fmt: skip
         values = [_plain(getattr(entry, name)) for name in _COLUMNS]
         marks = ", ".join("?" * len(_COLUMNS))
@@ -174,6 +189,14 @@ class ParticipationLog:
             "SELECT max(ended) FROM participation WHERE outcome=?", [Outcome.REPORTED.value]
         ).fetchone()
         return None if when is None else float(when)
+
+    def last_number(self, run: int) -> int:
+        """Return the number of the last round of a run that was taken, whatever became of it; 0 for none."""
+        (number,) = self._db.execute(
+            "SELECT coalesce(max(number), 0) FROM participation WHERE run=? AND kind='train' AND outcome<>?",
+            [f"{run:016x}", Outcome.DECLINED.value],
+        ).fetchone()
+        return int(number)
 
     def close(self) -> None:
         """Close the file."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from edgewise_edge.abilities import CORRECTIONS, unknown_encoding
 from edgewise_edge.hours import parse_hours
+from edgewise_wire.encodings import clipping_norm
 from edgewise_wire.errors import ConfigError
 from edgewise_wire.files import write_durably
 from edgewise_wire.messages import Assignment, Kind, SecureTerms
@@ -43,6 +44,9 @@ class Policy:
     max_megabytes_day: float = _rule(0.0, "most megabytes a day")
     metered_megabytes: float = _rule(0.0, "most megabytes a day on a metered network; 0: stay away from those")
     require_clipping: float = _rule(0.0, "train only if updates are clipped to at most this L2 norm")
+    require_noise: float = _rule(0.0, "train only if noise is promised, of at least this multiple of the clipping norm")
+    min_separation_rounds: int = _rule(0, "take part at most once in so many rounds of a run; needs private rounds")
+    max_votes: int = _rule(0, "most votes in a round that looks for the fleet's words; 0: take no part in those")
     require_secure_aggregation: bool = _rule(
         False, "train only if the coordinator sees sums of updates and no single one"
     )
@@ -89,6 +93,8 @@ class Policy:
     def _over_a_limit(self, asked: Assignment, held: int, traffic: int) -> str | None:
         if asked.kind == Kind.EVALUATE and not held:
             return "this device has no held-out examples"
+        if asked.kind == Kind.DISCOVER and not self.max_votes:
+            return "this device's owner does not let it vote for words"
         if asked.kind == Kind.TRAIN and held < self.min_examples:
             return f"this device has {held} examples, its owner asks for at least {self.min_examples}"
         if asked.kind == Kind.TRAIN and asked.epochs > self.max_epochs:
@@ -103,6 +109,11 @@ class Policy:
         if self.require_clipping and not 0 < norm <= self.require_clipping:
             offer = f"to {norm:g}" if norm > 0 else "not at all"
             return f"updates would be clipped {offer}, the owner asks for a norm of at most {self.require_clipping:g}"
+        noise = offered_noise(asked)
+        if noise < self.require_noise:
+            return (
+                f"noise of {noise:g} times the norm would be added, the owner asks for at least {self.require_noise:g}"
+            )
         if self.require_secure_aggregation and not secure:
             return "the owner asks for secure aggregation, and the assignment does not offer it"
         return self._too_small_a_sum(asked.secure) if secure else None
@@ -122,6 +133,8 @@ def _malformed(asked: Assignment) -> str | None:
         return why
     if asked.kind == Kind.EVALUATE:
         return None
+    if asked.kind == Kind.DISCOVER:
+        return None if asked.discovery.length and asked.discovery.votes else "no votes were asked for"
     if not (math.isfinite(asked.mu) and asked.mu >= 0):
         return f"proximal weight mu {asked.mu}: expected a number of at least 0"
     if asked.correction not in CORRECTIONS:
@@ -137,8 +150,14 @@ def offered_clipping(asked: Assignment) -> float:
     """Return the L2 norm to which an assignment has updates clipped on the device, 0 for none."""
     if asked.secure.cohort:
         return asked.secure.clip if math.isfinite(asked.secure.clip) else 0.0
-    norm = getattr(asked, "clipping_norm", 0.0)  # a protocol without the field offers none
-    return float(norm) if math.isfinite(norm) else 0.0
+    return clipping_norm(asked.encoding)
+
+
+def offered_noise(asked: Assignment) -> float:
+    """Return the noise multiplier that an assignment promises for the sum of clipped updates, 0 for none."""
+    terms = asked.privacy
+    promised = terms.mechanism and offered_clipping(asked) and math.isfinite(terms.noise_multiplier)
+    return terms.noise_multiplier if promised else 0.0
 
 
 def offers_secure_aggregation(asked: Assignment) -> bool:

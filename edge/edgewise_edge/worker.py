@@ -20,6 +20,7 @@ from edgewise_edge.model import LatestModel
 from edgewise_edge.participation import Outcome, ParticipationLog
 from edgewise_edge.phases import Compute, Phase, SendReport
 from edgewise_edge.policy import Policy
+from edgewise_edge.separation import Separation
 from edgewise_edge.session import Report, SessionFolder, Work
 from edgewise_edge.status import Status
 from edgewise_edge.upload import Upload
@@ -84,7 +85,7 @@ class Worker:
         self._on_end = on_end
         self._papers = papers
         self._blobs = BlobStore(home.blobs)
-        self._admission = Admission(host, self._blobs, policy, budget)
+        self._admission = Admission(host, self._blobs, policy, budget, Separation(records, policy))
         self._session = SessionFolder(home.session, link.identity.fleet)
         self._phase = Phase()
         self._deadline = self._condition_at = math.inf
@@ -252,7 +253,8 @@ class Worker:
             self._begin(self._sending(work, report) if report else self._download(work, [work.asked.weights]))
 
     def _download(self, work: Work, weights: list[BlobRef] | None = None) -> Download:
-        refs = [work.asked.graph, *(weights or weights_to_fetch(work.asked, self._blobs))]
+        graph = [work.asked.graph] if work.asked.graph.size else []  # a round that looks for words has none
+        refs = [*graph, *(weights or weights_to_fetch(work.asked, self._blobs))]
         refs += [work.asked.control] if work.asked.correction else []
         return Download(self._link, self._clock, self._blobs, work.round, refs, work.asked.blobs_url)
 

@@ -17,6 +17,7 @@ from edgewise.dashboard.option import LOCAL, dashboard_at
 from edgewise.links import connected
 from edgewise.live import counted
 from edgewise.operating import log_to_stderr, operations, print_configuration, read_configuration
+from edgewise.privacy_options import privacy_options, private_plan, promised
 from edgewise.recipes import Plan, plan, recipe_options
 from edgewise.running import Run
 from edgewise.secure_rounds import secure_options, secure_way
@@ -67,6 +68,7 @@ STOPPED = 130  # what shells give a command that Ctrl-C ended
 )
 @recipe_options
 @secure_options
+@privacy_options
 @click.option("--evaluate-every", default=1, show_default=True, help="Rounds between evaluations, 0 for never.")
 @click.option("--selection-timeout", default=300.0, show_default=True, help="Seconds to wait for enough devices.")
 @click.option("--report-timeout", default=600.0, show_default=True, help="Seconds to wait for reports.")
@@ -149,7 +151,10 @@ def command(
     """
     log_to_stderr(log_kind)
     secured = SecuredFleet.load(fleet_dir)
-    chosen = plan(options)
+    promise = promised(options, directory)
+    if promise is not None and options["secure_aggregation"]:
+        raise ConfigError("--privacy with --secure-aggregation: the devices add the noise there; use --secure-noise")
+    chosen = private_plan(plan(options), promise, options["weighting"])
     settings = _settings({**options, "fleet": secured.fleet or options["fleet"]}, chosen)
     artifact = Artifact.load(model)
     secure = secure_way(options, chosen, settings, secured, parameters(artifact.manifest.weights))
@@ -175,6 +180,7 @@ def command(
                 settings,
                 **chosen.arguments,
                 **secure,
+                privacy=promise,
                 members=secured.members,
                 seal=secured.seal,
                 fault=hook_from(os.environ.get(VARIABLE)),
@@ -232,6 +238,8 @@ def _tell(coordinator: Coordinator, rows: list[dict[str, Any]], trained: Path, a
     if as_json:
         refused = dict(coordinator.link.refused)
         end = {"rounds": committed, "version": coordinator.version, "model": str(trained), "refused": refused}
-        click.echo(json.dumps(end))
+        click.echo(json.dumps(end | {"privacy": coordinator.privacy.standing()}))
+    elif coordinator.version < coordinator.settings.rounds:
+        click.echo(f"{counted(committed, 'round')} committed; one more would pass the privacy budget; {where}.")
     else:
         click.echo(f"{counted(committed, 'round')} committed; {where}. More: --rounds {2 * coordinator.version}.")

@@ -55,6 +55,15 @@ def _ask(url: str) -> dict[str, Any]:
         raise UnavailableError(f"{url}: no coordinator answers there ({error}); it needs --metrics") from error
 
 
+def _promise(p: dict[str, Any]) -> list[tuple[str, str]]:
+    budget = "" if p["budget"] is None else f" of {p['budget']:g}"
+    spent = f"ε {p['epsilon'] or 0:.3g}{budget} at δ {p['delta']:g}, zCDP {p['zcdp'] or 0:.3g}"
+    how = f"{p['mechanism']}, noise multiplier {p['noise_multiplier']:g}, clipping norm {p['clip_norm']:g}"
+    if p["epsilon"] is None:
+        spent = "no guarantee without noise"
+    return [("privacy", f"{spent}, after {p['releases']} releases ({how})"), ("which assumes", p["assumes"])]
+
+
 def _print(s: dict[str, Any], ill: str) -> None:
     done = s["rounds"]
     rows = [
@@ -63,6 +72,7 @@ def _print(s: dict[str, Any], ill: str) -> None:
         ("doing", s["doing"]),
         ("model", f"version {s['version']} of {s['rounds_wanted']}"),
         ("rounds", f"{done['committed']} committed, {done['abandoned']} abandoned"),
+        *(_promise(s["privacy"]) if s.get("privacy") else []),
         ("devices", ", ".join(f"{count} {what}" for what, count in s["devices"].items())),
         ("bytes", f"{s['bytes']['up']:,} up, {s['bytes']['down']:,} down"),
         *((f"refused {count} ×", reason) for reason, count in sorted(s["refused"].items())),

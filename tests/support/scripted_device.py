@@ -71,6 +71,7 @@ class ScriptedDevice:
     trained: int = 0
     encoding: str = ""
     residual: np.ndarray | None = None
+    clips: bool = True
     _id: int = 100
 
     def join(self) -> None:
@@ -149,7 +150,8 @@ class ScriptedDevice:
         update = self.train(weights, a).astype("<f4")
         self.update = update.tobytes()  # unchecked: tests send what no device would
         if a.encoding not in ("", "float32"):
-            encoded = get(a.encoding).encode(update, Key(a.seed, self.round_id, self.name), self.residual)
+            name = a.encoding if self.clips else a.encoding.replace(a.encoding.split("+")[0], "clip-1000")
+            encoded = get(name).encode(update, Key(a.seed, self.round_id, self.name), self.residual)
             self.update, self.residual = encoded.data, encoded.residual
         self.trained += 1
         self.request()

@@ -77,6 +77,19 @@ def parse(name: str) -> Encoding:
     return found
 
 
+def clipping_norm(name: str) -> float:
+    """Return the L2 norm that an encoding clips to, 0 for one that does not clip or is not known.
+
+    Example:
+        >>> clipping_norm("clip-0.5+eden-2"), clipping_norm("eden-2")
+        (0.5, 0.0)
+    """
+    try:
+        return parse(name).clip or 0.0
+    except ConfigError:
+        return 0.0
+
+
 def _plain(part: str, name: str) -> Encoding:
     kind = part.partition("-")[0] if "-" in part else part or "float32"
     if kind in ("float32", "float16") and "-" not in part:

@@ -17,7 +17,11 @@ from edgewise_coordinator.privacy.mechanisms.base import Mechanism
 from edgewise_wire.errors import ConfigError, UnavailableError
 
 LARGEST_NOISE = 1e6  # beyond, nothing is learned
-ORDERS = [*range(2, 64), *range(64, 512, 8)]  # whole ones, whose divergences are sums that always converge
+ORDERS = [
+    *range(2, 32),
+    *range(32, 64, 4),
+    *range(64, 257, 16),
+]  # whole ones, whose divergences are sums that always converge
 CLOSE = 1e-4  # how near a calibrated noise multiplier comes, as a share
 
 
@@ -70,7 +74,7 @@ def of_mechanism(
         return Spent(0.0, delta, 0.0)
     if not noise_multiplier > 0:
         return Spent(math.inf, delta, math.inf)
-    squared = mechanism.sensitivity(steps, separation, participations)
+    squared = _sensitivity(mechanism, steps, separation, participations)
     return Spent(
         _gaussian_epsilon(noise_multiplier / math.sqrt(squared), delta), delta, squared / 2 / noise_multiplier**2
     )
@@ -130,8 +134,18 @@ def noise_for(cost: Callable[[float], float], epsilon: float) -> float:
     while high - low > CLOSE * high:
         middle = (low + high) / 2
         low, high = (middle, high) if cost(middle) > epsilon else (low, middle)
-    unit = 10.0 ** (math.floor(math.log10(high)) - 3)
-    return float(f"{math.ceil(high / unit) * unit:.4g}")
+    return round_up(high)
+
+
+def round_up(value: float) -> float:
+    """Return a positive number with four digits that is not below it.
+
+    Example:
+        >>> round_up(1.23401), round_up(2.0)
+        (1.235, 2.0)
+    """
+    unit = 10.0 ** (math.floor(math.log10(value)) - 3)
+    return float(f"{math.ceil(value / unit - 1e-9) * unit:.4g}")
 
 
 def check_delta(delta: float) -> None:
@@ -142,6 +156,11 @@ def check_delta(delta: float) -> None:
     """
     if not 0 < delta < 1:
         raise ConfigError(f"delta: expected a number between 0 and 1 (less than 1 / population), got {delta}")
+
+
+@lru_cache(maxsize=4096)
+def _sensitivity(mechanism: Mechanism, steps: int, separation: int, participations: int | None) -> float:
+    return mechanism.sensitivity(steps, separation, participations)
 
 
 @lru_cache(maxsize=4096)

@@ -11,6 +11,7 @@ from edgewise_wire.errors import ConfigError
 LEARNING_RATE = 0.2  # of the norm's logarithm; Andrew et al. 2021, §3.2
 BITS_A_COHORT = 20.0  # σ_b = cohort / 20 there (§3.1), which a large cohort's sum of bits bears
 LEAST_BIT_NOISE = 2.0  # times the noise multiplier: a small cohort's bits must not take all of the budget
+LEAST_NORM, LARGEST_NORM = 1e-9, 999_999.0  # an encoding's name has no room for an exponent with a plus sign
 LARGEST_STEP = 1.0  # of the logarithm in one round: what one draw of noise may do
 
 
@@ -82,7 +83,7 @@ def adaptive(norm: float, *, quantile: float = 0.5, cohort: int, noise_multiplie
 
     def following(current: float, share: float) -> float:
         step = max(-LARGEST_STEP, min(LARGEST_STEP, -LEARNING_RATE * (share - quantile)))
-        return canonical(current * math.exp(step))
+        return canonical(min(max(current * math.exp(step), LEAST_NORM), LARGEST_NORM / 2))
 
     return Clipping("adaptive", first, following, max(cohort / BITS_A_COHORT, LEAST_BIT_NOISE * noise_multiplier))
 
@@ -91,8 +92,8 @@ def canonical(norm: float) -> float:
     """Return a norm as it travels: six digits, in the name of the encoding.
 
     Raises:
-        ConfigError: if it is not a positive number.
+        ConfigError: if it is out of its range.
     """
-    if not 0 < norm < math.inf:
-        raise ConfigError(f"clipping norm: expected a positive number, got {norm}")
+    if not LEAST_NORM <= norm < LARGEST_NORM:
+        raise ConfigError(f"clipping norm: expected {LEAST_NORM:g} to {LARGEST_NORM:g}, got {norm}")
     return float(f"{norm:g}")

@@ -9,6 +9,7 @@ a rollback journal, since a write-ahead log would keep copies of what was erased
 from __future__ import annotations
 
 import json
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,25 +61,33 @@ class Ledger:
         """Close the file."""
         self._db.close()
 
-    def settle_terms(self, terms: dict[str, Any]) -> dict[str, Any]:
-        """Return the run's terms: those given, if it is the first time; they hold from then on.
+    def terms(self) -> dict[str, Any]:
+        """Return the terms that were settled, empty before."""
+        with self._translated():
+            row = self._db.execute("SELECT value FROM meta WHERE key = 'terms'").fetchone()
+        return dict(json.loads(row[0])) if row is not None else {}
+
+    def settle_terms(self, terms: dict[str, Any]) -> None:
+        """Record a run's terms; they hold from then on.
 
         Raises:
-            ConfigError: if one of `terms` is not what it was before; `None` asks for what was settled.
+            ConfigError: if one of them is not what it was before.
         """
         with self._transaction() as db:
-            row = db.execute("SELECT value FROM meta WHERE key = 'terms'").fetchone()
-            if row is None:
-                db.execute("INSERT INTO meta VALUES ('terms', ?)", (json.dumps(terms),))
-                return terms
-        found: dict[str, Any] = json.loads(row[0])
+            db.execute("INSERT OR IGNORE INTO meta VALUES ('terms', ?)", (json.dumps(terms),))
+        found = self.terms()
         for name, value in terms.items():
-            if value is not None and value != found.get(name):
+            if value != found.get(name):
                 raise ConfigError(
                     f"{self.path.parent}: this run's {name.replace('_', ' ')} is {found.get(name)}, not {value}: a"
                     " guarantee is about one mechanism; go on with the same, or choose a new --dir"
                 )
-        return found
+
+    def name_of_run(self) -> int:
+        """Return a random number below 2^64 that tells this run from others, the same whenever it is asked."""
+        with self._transaction() as db:
+            db.execute("INSERT OR IGNORE INTO meta VALUES ('run', ?)", (str(secrets.randbits(64)),))
+            return int(db.execute("SELECT value FROM meta WHERE key = 'run'").fetchone()[0])
 
     def begin(self, round_id: int, key: bytes, clip: float, noise: float, reports: int, asked: int) -> Release:
         """Return a round's release, recorded now if it was not before: it counts as spent from here on."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from edgewise_coordinator.privacy.accounting import Sampled, Spent, noise_for, of_mechanism, of_sampled
+from edgewise_coordinator.privacy.accounting import Sampled, Spent, noise_for, of_mechanism, of_sampled, round_up
 from edgewise_coordinator.privacy.mechanisms.banded import banded, optimal_bands
 from edgewise_coordinator.privacy.mechanisms.base import Mechanism
 from edgewise_coordinator.privacy.mechanisms.gaussian import gaussian
@@ -78,12 +78,21 @@ class Run:
 
     def noise_multiplier(self, epsilon: float) -> float:
         """Return the least noise multiplier that keeps the whole run within ε. Raises ConfigError if none does."""
-        return noise_for(lambda z: self.cost(z).epsilon, epsilon)
+        if self.sampled:
+            return noise_for(lambda z: self.cost(z).epsilon, epsilon)
+        squared = self.mechanism.sensitivity(self.rounds, self.separation, self.participations)
+        return round_up(_unit_noise(epsilon, self.delta) * math.sqrt(squared))
 
     def noise_to_signal(self, noise_multiplier: float, parameters: int = PARAMETERS) -> float:
         """Return the noise that the weights carry at the end over the furthest that updates can have moved them."""
         variance = self.mechanism.variance(self.rounds)
         return noise_multiplier * math.sqrt(variance * parameters) / (self.cohort * self.rounds)
+
+
+@lru_cache(maxsize=64)
+def _unit_noise(epsilon: float, delta: float) -> float:
+    once = gaussian()
+    return noise_for(lambda z: of_mechanism(once, z, 1, delta=delta).epsilon, epsilon)
 
 
 @lru_cache(maxsize=64)
@@ -144,6 +153,8 @@ def useful_cohort(run_of: Callable[[int], Run | None], epsilon: float, parameter
         run = run_of(cohort)
         return run is not None and run.noise_to_signal(run.noise_multiplier(epsilon), parameters) <= target
 
-    possible = [cohort for cohort in COHORTS if run_of(cohort) is not None]
-    at = bisect_left(possible, True, key=useful)  # the ratio falls with the cohort: noise grows by its root at most
-    return possible[at] if at < len(possible) else None
+    possible = [(cohort, run) for cohort in COHORTS if (run := run_of(cohort)) is not None]
+    if possible and possible[0][1].sampled:  # dear to try, and the ratio falls with the cohort
+        at = bisect_left(possible, True, key=lambda each: useful(each[0]))
+        return possible[at][0] if at < len(possible) else None
+    return next((cohort for cohort, _ in possible if useful(cohort)), None)

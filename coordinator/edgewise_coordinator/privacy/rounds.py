@@ -15,6 +15,7 @@ from edgewise_coordinator.privacy.accounting import Spent
 from edgewise_coordinator.privacy.ledger import Ledger, Release
 from edgewise_coordinator.privacy.release import GRID, Units, add_noise, forget, grid_sensitivity, make_noise
 from edgewise_coordinator.privacy.settings import PrivacySettings
+from edgewise_coordinator.state import WITHIN_NORM
 from edgewise_wire.crypto.keystream import KEY_BYTES
 from edgewise_wire.errors import ConfigError, RunError
 from edgewise_wire.files import make_folder
@@ -23,7 +24,6 @@ from edgewise_wire.weights import Flat
 
 FILE = "privacy.sqlite"
 FOLDER = "noise"  # vectors that later releases need: secret, like the keys
-WITHIN = "within_norm"  # of a report: 1 if its update was not clipped
 ROOM = 1e-9  # a budget that was planned for is not passed by the last bit of a float
 
 
@@ -54,6 +54,7 @@ class PrivateRounds:
         self._size = parameters
         self.ledger = Ledger(directory / FILE)
         self.ledger.settle_terms(settings.terms())
+        self._run = self.ledger.name_of_run()
         self._asked = [release.asked for release in self.ledger.releases()]
 
     def close(self) -> None:
@@ -78,10 +79,15 @@ class PrivateRounds:
         first = f"clip-{self.clip:g}"
         return first if plain in ("", "float32") else f"{first}+{plain}"
 
+    def number(self, round_id: int, count: int) -> int:
+        """Return the number of the release that a round is for."""
+        found = self.ledger.of_round(round_id)
+        return self.next_step if found is None else found.step
+
     def add_to(self, assignment: Assignment, number: int) -> Assignment:
         """Return a training assignment with what the device is promised and asked."""
         s = self.settings
-        terms = PrivacyTerms(s.name, s.noise_multiplier, number, s.separation, s.clipping.asks)
+        terms = PrivacyTerms(s.name, s.noise_multiplier, number, s.separation, s.clipping.asks, self._run)
         return replace(assignment, privacy=terms)
 
     def spent(self, further: Sequence[int] = ()) -> Spent:
@@ -116,7 +122,7 @@ class PrivateRounds:
             if not self.affords(asked):
                 raise RunError(f"the privacy budget of {self.settings.epsilon:g} would be passed")
             noise = self.settings.noise_multiplier
-            found = self.ledger.begin(round_id, secrets.token_bytes(KEY_BYTES), clip, noise, len(reports), asked)
+            found = self.ledger.begin(round_id, fresh_key(), clip, noise, len(reports), asked)
             self._asked.append(asked)
         if found.key is None:
             raise ConfigError(f"round {round_id}: its noise was erased when its version was recorded")
@@ -145,8 +151,14 @@ class PrivateRounds:
         Empty for a round that released nothing.
         """
         found = self.ledger.of_round(round_id)
-        if found is None:
-            return {}
+        return {} if found is None else self._told(found)
+
+    def standing(self) -> dict[str, Any]:
+        """Return the newest such figures."""
+        found = self.ledger.last()
+        return {} if found is None else self._told(found)
+
+    def _told(self, found: Release) -> dict[str, Any]:
         spent = self.settings.cost(self._asked[: found.step])
         return {
             "epsilon": _finite(spent.epsilon), "delta": spent.delta, "zcdp": _finite(spent.rho),
@@ -157,9 +169,14 @@ class PrivateRounds:
     def _follow_norm(self, found: Release, reports: Sequence[Counted], noise: float) -> None:
         clipping = self.settings.clipping
         if clipping.asks and found.next_clip is None:
-            within = sum(bool(report.measures.get(WITHIN)) for report in reports)
+            within = sum(bool(report.measures.get(WITHIN_NORM)) for report in reports)
             noised = round((within + clipping.bit_noise * noise) / GRID) * GRID
             self.ledger.set_next_clip(found.step, clipping.following(found.clip, noised / found.reports))
+
+
+def fresh_key() -> bytes:
+    """Return the key of one release's noise, from the operating system's generator."""
+    return secrets.token_bytes(KEY_BYTES)
 
 
 def _finite(value: float) -> float | None:

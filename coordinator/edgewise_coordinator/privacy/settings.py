@@ -95,6 +95,7 @@ class PrivacySettings:
         """Return what must not change while a run goes on."""
         return {
             "mechanism": self.mechanism.name,
+            "parameters": list(self.mechanism.parameters),
             "clipping": self.clipping.name,
             "noise_multiplier": self.noise_multiplier,
             "delta": self.delta,

@@ -34,7 +34,8 @@ def separated(rounds: int, then: Selection = uniform) -> Selection:
         return then
 
     def eligible(candidate: Candidate, number: int) -> bool:
-        apart = candidate.last_round == 0 or number - candidate.last_round >= rounds
+        gap = number - candidate.last_round  # 0 where rounds that came to nothing are not counted: it may try again
+        apart = candidate.last_round == 0 or gap == 0 or gap >= rounds
         return apart and (then.eligible is None or then.eligible(candidate, number))
 
     return replace(then, name=f"{then.name}, at most once in {rounds} rounds", eligible=eligible)

@@ -64,6 +64,16 @@ def clip(norm: float) -> Clip:
     return Clip(f"clip-{norm:g}", norm, device, coordinator)
 
 
+def within(update: Flat, norm: float) -> bool:
+    """Return whether clipping to this norm would leave an update as it is.
+
+    Example:
+        >>> within(np.array([3, 4], "f4"), 5.0)
+        True
+    """
+    return _norm(update) <= norm
+
+
 def _norm(update: Flat) -> float:
     """Return the L2 norm, the same on every machine: sums in an order that no library chooses."""
     lanes = np.zeros(LANES)

@@ -66,7 +66,8 @@ def banded(coefficients: Sequence[float]) -> Mechanism:
     def variance(steps: int) -> float:
         return float(np.sum(np.cumsum(_inverse(column, steps)) ** 2))
 
-    return Mechanism(f"banded-{bands}", step, sensitivity, variance, least_separation=bands)
+    found = tuple(float(c) for c in column)
+    return Mechanism(f"banded-{bands}", step, sensitivity, variance, least_separation=bands, parameters=found)
 
 
 def square_root_bands(bands: int) -> Column:

@@ -37,6 +37,8 @@ class Mechanism(NamedTuple):
 
     `variance(steps)` is that of the noise of the sum of so many releases, at noise multiplier 1: what a model carries.
 
+    `parameters` are what was found for this run and would not be found again to the last digit; they are written down.
+
     `independent` says that each release is a Gaussian mechanism of its own, which sampling amplifies.
     """
 
@@ -46,6 +48,7 @@ class Mechanism(NamedTuple):
     variance: Callable[[int], float]
     least_separation: int = 1
     independent: bool = False
+    parameters: tuple[float, ...] = ()
 
 
 def participations_that_fit(steps: int, separation: int, most: int | None) -> int:
