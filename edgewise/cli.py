@@ -23,6 +23,7 @@ COMMANDS = {
     "status": "Show what a running coordinator does.",
     "dashboard": "Show a run on a page: live, or afterwards.",
     "privacy": "Plan a run with differential privacy.",
+    "vocabulary": "Find the words of a fleet, with differential privacy.",
     "models": "List, show, roll back or export the versions of a model.",
     "fleet": "Make a fleet's certificates; let devices in, shut them out.",
     "device": "Take part in a fleet from this machine.",

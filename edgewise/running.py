@@ -51,7 +51,7 @@ class Run:
         for row in self._history.rows:
             view.add(row)
         shown = len(self._history.rows)
-        with view, _stop_signals() as stop:
+        with view, stop_signals() as stop:
             while not self.coordinator.finished and not stop.is_set():
                 self.coordinator.step(VIEW_SECONDS)
                 request = requests.take(self._directory)
@@ -84,7 +84,7 @@ class Run:
 
 
 @contextlib.contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
+def stop_signals() -> Iterator[threading.Event]:
     """Give an event that Ctrl-C and SIGTERM set, so that the run ends between two messages and not inside one."""
     stop = threading.Event()
     before = {s: signal.signal(s, lambda *_: stop.set()) for s in (signal.SIGINT, signal.SIGTERM)}

@@ -31,7 +31,7 @@ def unknown_encoding(asked: Assignment) -> str | None:
 
 def update_bytes(asked: Assignment) -> int:
     """Return how many bytes an assignment's update will have; 0 for an encoding that is not known."""
-    if asked.kind == Kind.EVALUATE or unknown_encoding(asked):
+    if asked.kind != Kind.TRAIN or unknown_encoding(asked):
         return 0
     numbers = (asked.weights.size + (asked.control.size if asked.correction else 0)) // NUMBER_BYTES
     if asked.secure.cohort:

@@ -49,6 +49,6 @@ class Admission:
 
     def _traffic(self, asked: Assignment) -> int:
         """Return the bytes that would move, both ways."""
-        traffic = 0 if self._blobs.has(asked.graph.hash) else asked.graph.size
+        traffic = 0 if not asked.graph.size or self._blobs.has(asked.graph.hash) else asked.graph.size
         traffic += sum(ref.size for ref in weights_to_fetch(asked, self._blobs)) + update_bytes(asked)
         return traffic + (asked.control.size if asked.correction else 0)

@@ -7,6 +7,7 @@ and the report here if it is arithmetic on the update, and into a phase of its o
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 
 from edgewise_edge.control import Controls
 from edgewise_edge.correction import Correction
@@ -65,6 +66,8 @@ def compute(host: Host, job: Job) -> Generator[Step, None, Computed]:
     blobs = BlobStore(job.home.blobs)
     if not assemble(asked, blobs):
         return Computed(None, {})
+    if asked.kind == Kind.DISCOVER:
+        return Computed(_votes(host, job, blobs.path(asked.weights.hash)), {})
     trainer = host.trainer(blobs.path(asked.graph.hash), asked.graph.hash)
     weights = read_weights(blobs.path(asked.weights.hash), trainer)
     examples = host.examples(trainer.manifest, Kind(asked.kind))
@@ -81,6 +84,18 @@ def compute(host: Host, job: Job) -> Generator[Step, None, Computed]:
     del trainer  # its memory is as large as all that follows; a host may keep it for the next round
     figures = {"examples": update.examples, "steps": update.steps, "loss": update.loss, "norm": update.norm}
     return Computed(_keep(job, update), figures)
+
+
+def _votes(host: Host, job: Job, found: Path) -> EvaluationReport:
+    from edgewise_edge.votes import votes
+
+    asked = job.work.asked
+    chosen = votes(
+        host.texts(), found.read_text("utf-8").split("\n"),
+        length=asked.discovery.length, most=min(asked.discovery.votes, job.most),
+        rng=device_generator(asked.seed, job.work.round, job.device),
+    )  # fmt: skip
+    return EvaluationReport(asked.attempt, 1, tuple(Measure(prefix, 1.0) for prefix in sorted(chosen)))
 
 
 def _correction(job: Job, blobs: BlobStore, trainer: TrainerLike) -> Correction | None:

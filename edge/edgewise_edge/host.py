@@ -52,6 +52,9 @@ class Host(Protocol):
     def counts(self) -> Counts:
         """Return how many examples there are."""
 
+    def texts(self) -> Sequence[str]:
+        """Return the texts to train on, for a round that looks for words."""
+
     def obstacle(self) -> str | None:
         """Return why the device cannot take part now, or `None`; asked between any two batches."""
 
@@ -118,6 +121,10 @@ class DeviceHost:
         """Return how many examples the store holds, those left out that have become too old for its limits."""
         self._store.enforce()
         return Counts(self._store.count(held_out=False), self._store.count(held_out=True))
+
+    def texts(self) -> Sequence[str]:
+        """Return the store's texts but for those held out."""
+        return self._store.texts(held_out=False)
 
     def obstacle(self) -> str | None:
         """Return the first condition's reason that does not hold."""

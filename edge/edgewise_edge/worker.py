@@ -33,6 +33,7 @@ from edgewise_wire.messages import (
     BlobRef,
     Decline,
     DeviceState,
+    Kind,
     UploadRequest,
 )
 
@@ -260,6 +261,8 @@ class Worker:
 
     def _compute(self, work: Work) -> Compute:
         most = self._policy().examples_used(work.asked.max_examples, self._host.counts().of(work.asked.kind))
+        if work.asked.kind == Kind.DISCOVER:
+            most = self._policy().max_votes
         job = Job(self._home, work, self._link.identity.device, most)
         return Compute(self._clock, lambda: self._computing(job))
 
@@ -288,7 +291,8 @@ class Worker:
 
     def _keep_model(self, work: Work) -> None:
         """Note the round's model as the latest, if it is here: it predicts, and the next round needs less of it."""
-        if all(self._blobs.has(ref.hash) for ref in (work.asked.graph, work.asked.weights)):
+        refs = (work.asked.graph, work.asked.weights)
+        if work.asked.kind != Kind.DISCOVER and all(self._blobs.has(ref.hash) for ref in refs):
             self._model.save(work.asked, work.round)
 
     # Ends ----------------------------------------------------------------------------------------------------------
