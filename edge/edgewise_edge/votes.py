@@ -28,14 +28,23 @@ def votes(texts: Iterable[str], found: Sequence[str], *, length: int, most: int,
         ['so', 'is']
     """
     counted = Counter(word for text in texts for word in words_of(text) if len(word) <= WORD_CHARACTERS)
-    known = set(found)
     if most == 1 and counted:
         words = sorted(counted)
         shares = np.array([counted[word] for word in words], np.float64)
         ranked = [words[int(rng.choice(len(words), p=shares / shares.sum()))]]
     else:
         ranked = sorted(counted, key=lambda word: (-counted[word], word))
-    prefixes: dict[str, None] = {}
+    return prolonging(ranked, found, length=length, most=most)
+
+
+def prolonging(ranked: Iterable[str], found: Sequence[str], *, length: int, most: int) -> list[str]:
+    """Return the first `most` different prefixes of words, in their order, that prolong what was found.
+
+    Example:
+        >>> prolonging(["so", "is", "it"], ["i"], length=2, most=8)
+        ['is', 'it']
+    """
+    known, prefixes = set(found), dict[str, None]()
     for word in ranked:
         prefix = (word + END)[:length]
         if len(prefix) == length and (length == 1 or prefix[:-1] in known):
