@@ -20,7 +20,7 @@ from process_fleet import ProcessFleet, process_fleet
 
 pytestmark = pytest.mark.integration
 TEXTS = ["see you at me", "we are on to it", "i do not go up", "so it is", "can you see me"] * 4
-PATIENCE = 60.0
+PATIENCE = 240.0  # a machine that is busy with other tests takes its time
 
 WATCH = """
 window.seen = {states: {}, phases: {}};
@@ -257,4 +257,4 @@ def test_the_privacy_budget_is_shown_where_there_is_one(browser: Any, fleet: Pro
         assert "after 7 releases" in text(browser, "#privacy")
         assert browser.execute_script("return document.querySelector('#epsilon canvas') !== null")
         assert [entry for entry in browser.execute_script(CONTRAST) if entry[2] < entry[3]] == []
-    assert [entry for entry in complaints(browser) if serving.url in entry["message"]] == []
+        assert [entry for entry in complaints(browser) if serving.url in entry["message"]] == []
