@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,8 @@ def command(directory: Path | None, as_json: bool, **options: Any) -> None:
         raise ConfigError(f"devices: expected at least {DEVICES_LEAST}, got {options['devices']}")
     run = directory or Path("runs") / datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     demo = Demo(run, Console(stderr=True), options)
+    # Ended by `kill` or `timeout` it takes its processes with it, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with dashboard_at(run, None if options["no_dashboard"] else options["dashboard"]) as page:
         try:
             results = demo.run()
