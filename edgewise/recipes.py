@@ -74,7 +74,12 @@ class Plan(NamedTuple):
 
     def check(self, settings: Settings) -> None:
         """Check that the settings suit the aggregator. Raises ConfigError if they do not."""
-        Recipe(self.algorithm, self.aggregator, self.transform).check_cohort(settings.cohort)
+        self.recipe.check_cohort(settings.cohort)
+
+    @property
+    def recipe(self) -> Recipe:
+        """What is done with updates."""
+        return Recipe(self.algorithm, self.aggregator, self.transform)
 
     @property
     def arguments(self) -> dict[str, Any]:

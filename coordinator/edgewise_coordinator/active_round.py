@@ -76,6 +76,11 @@ class ActiveRound:
             deadline=self.machine.time_left(device),
         )
 
+    def forget(self, device: str) -> None:
+        """Drop what a device has sent so far."""
+        self.desk.forget(device)
+        self.collection.forget(device)
+
     def live(self, device: str, attempt: int, round_id: int | None = None) -> bool:
         """Return whether a report of this attempt (at the assignment of round `round_id`) would still count."""
         found = self.machine.find(device, attempt)

@@ -42,6 +42,7 @@ class Answers:
         """Tell a device what the round asks of it."""
         context, training = self._context, self._context.settings.training
         template = Assignment(
+            attempt=attempt,
             epochs=training.epochs,
             learning_rate=training.learning_rate,
             max_examples=training.max_examples,
@@ -55,7 +56,7 @@ class Answers:
 
     def drop(self, current: ActiveRound, action: Drop) -> None:
         """Tell a device to stop: its report would no longer count."""
-        current.desk.forget(action.device)
+        current.forget(action.device)
         away = self._context.pace.dropped(self._crowd)
         self._context.fleet.release(action.device, away)
         self._context.link.send(
@@ -86,7 +87,7 @@ class Answers:
         context.link.refused[refusals.kind_of(reason)] += 1
         log.warning("%s: refused in round %d: %s", device, current.round_id, reason)
         current.machine.failed(device, attempt, reason)
-        current.desk.forget(device)
+        current.forget(device)
         away = context.pace.late(self._crowd)
         context.fleet.release(device, away)
         context.link.send(device, ReportAck(attempt, False, reason[:500], away), current.round_of(device))
@@ -138,7 +139,7 @@ class Answers:
             at_work = current.machine.participants.get(device)
             if at_work is not None and current.live(device, at_work.attempt):
                 current.machine.failed(device, at_work.attempt, "revoked")
-                current.desk.forget(device)
+                current.forget(device)
         context.fleet.release(device)
         context.fleet.presence(device, False, 0)
         log.warning("%s: revoked; nothing that it says is taken any more", device)

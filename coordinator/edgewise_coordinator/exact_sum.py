@@ -12,6 +12,7 @@ vectorises. The constant itself is taken out once, when the sum is read (integer
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,29 @@ BLOCK = 1 << 15  # float64 block of 256 KiB: stays in a core's L2 cache between 
 
 _MAGIC = np.float64(1.5 * 2.0 ** (52 - FRACTION_BITS))
 _MAGIC_BITS = int(_MAGIC.view(np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class PartialSum:
+    """What an `ExactSum` holds, so that sums made in several places become one: int64[size], terms, weights.
+
+    Law: the merge of partial sums, in any order and grouping, is the sum of all their terms, bit for bit: integers
+    that wrap around add associatively.
+    """
+
+    bits: NDArray[np.int64]
+    terms: int
+    weight: float
+
+    def merged(self, other: PartialSum) -> PartialSum:
+        """Return the sum of the terms of both.
+
+        Raises:
+            InputError: if they are of different lengths.
+        """
+        if self.bits.shape != other.bits.shape:
+            raise InputError(f"partial sums: expected one length, got {len(self.bits)} and {len(other.bits)}")
+        return PartialSum(self.bits + other.bits, self.terms + other.terms, self.weight + other.weight)
 
 
 class ExactSum:
@@ -127,6 +151,10 @@ class ExactSum:
         offset = np.array((_MAGIC_BITS * self.terms) % 2**64, np.uint64).view(np.int64)
         units: NDArray[np.int64] = self._bits - offset
         return units
+
+    def partial(self) -> PartialSum:
+        """Return what it holds; later additions do not change it."""
+        return PartialSum(self._bits.copy(), self.terms, self.weight)
 
     def total(self) -> NDArray[np.float64]:
         """Return the sum as float64[size]."""

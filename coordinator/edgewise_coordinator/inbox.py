@@ -107,7 +107,7 @@ class Inbox:
                 self._answers.assignment(current, device, known.attempt)
                 return
             current.machine.failed(device, known.attempt, "its assignment was lost")
-            current.desk.forget(device)
+            current.forget(device)
         context.fleet.check_in(device, body)
         self._answers.steer(device)
 
@@ -135,7 +135,7 @@ class Inbox:
         current = self._context.rounds.find(device, body.attempt, round_id)
         if current is not None:
             current.machine.failed(device, body.attempt, f"declined: {body.reason}")
-            current.desk.forget(device)
+            current.forget(device)
             self._context.fleet.release(device)
 
     def _upload_request(self, device: str, round_id: int, body: UploadRequest) -> None:

@@ -76,7 +76,7 @@ class Recipe:
 
     def weight(self, examples: int) -> float:
         """Return what a report of so many examples weighs in the aggregate."""
-        return 1.0 if self.algorithm.client.uniform or self.aggregator.robust else float(examples)
+        return 1.0 if self.uniform else float(examples)
 
     def weigh(
         self, file: Path, parameters: int, examples: int, *, max_norm: float, check: Check | None, staleness: int = 0
@@ -98,6 +98,15 @@ class Recipe:
         if check is None and self.transform is unchanged:
             return update
         norm = update.measure(check, max_norm)
+        return self.shrink(update, norm, staleness)
+
+    @property
+    def uniform(self) -> bool:
+        """Whether every report weighs the same."""
+        return self.algorithm.client.uniform or self.aggregator.robust
+
+    def shrink(self, update: Spooled, norm: float, staleness: int = 0) -> Spooled:
+        """Return an update of this L2 norm as it counts."""
         return replace(update, factor=self.transform(Arrival(norm, staleness)))
 
     def aggregate(self, total: Aggregation, reports: Sequence[Report]) -> Aggregate:

@@ -55,6 +55,10 @@ class Safekeeping:
             return
         self._arrived.append(Arrived(current, round_id, report, update))
 
+    def keep(self, current: ActiveRound, report: Report, update: Spooled) -> None:
+        """Take in a report whose update an aggregator has checked and synced."""
+        self._arrived.append(Arrived(current, report.round_id, report, update))
+
     def refuse(self, device: str, request: UploadRequest, reason: str) -> None:
         """Turn down an update that is whole and is not the one that its device announced."""
         current = self._context.rounds.find(device, request.attempt)

@@ -20,6 +20,7 @@ from edgewise_coordinator.algorithms.fedavg import fedavg
 from edgewise_coordinator.answers import Answers
 from edgewise_coordinator.catalog import LOCK, keep_artifact
 from edgewise_coordinator.closing import Closing
+from edgewise_coordinator.collecting.base import Collected, Keep, Late, Refuse
 from edgewise_coordinator.collecting.plain import plain_updates
 from edgewise_coordinator.collecting.private import private_updates
 from edgewise_coordinator.context import Context
@@ -260,11 +261,12 @@ class Coordinator:
     def _advance(self, current: ActiveRound) -> None:
         for each in self._context.rounds.all:
             each.desk.tick()
+            for action in each.collection.tick(each.machine):
+                self._collected(each, action)
         self._safekeeping.settle()
         if current.machine.phase is Phase.SELECTION:
             self._context.fault(FaultPoint.BEFORE_SELECTION)
         if not self._decided:
-            self._decided.extend(current.collection.tick(current.machine))
             self._decided.extend(current.machine.tick(self.fleet))
         self._work_off(current)
 
@@ -304,6 +306,18 @@ class Coordinator:
                 self._decided.clear()
                 break
             self._decided.popleft()
+
+    def _collected(self, current: ActiveRound, action: Collected) -> None:
+        if isinstance(action, Keep):
+            self._safekeeping.keep(current, action.report, action.update)
+        elif isinstance(action, Refuse):
+            self._answers.refuse(current, action.device, action.attempt, action.reason)
+        elif isinstance(action, Late):
+            known = self.link.members.admits(action.device)
+            if known and not self._answers.accept_again(action.device, action.round_id, action.attempt):
+                self._answers.too_late(action.device, action.round_id, action.attempt)
+        else:
+            self._carried_out(current, action)
 
     def _carried_out(self, current: ActiveRound, action: Action) -> bool:
         """Do it; return whether it is done. Closing may have to wait for what the round still collects."""

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from edgewise.brokers.choose import BROKER_HELP, open_broker
 from edgewise.commands.secured import SecuredFleet
 from edgewise.dashboard.option import LOCAL, dashboard_at
+from edgewise.engines import collecting, engine_options
 from edgewise.links import connected
 from edgewise.live import counted
 from edgewise.operating import log_to_stderr, operations, print_configuration, read_configuration
@@ -21,6 +22,7 @@ from edgewise.privacy_options import privacy_options, private_plan, promised
 from edgewise.recipes import Plan, plan, recipe_options
 from edgewise.running import Run
 from edgewise.secure_rounds import secure_options, secure_way
+from edgewise_coordinator.distributed.orders import BrokerSettings
 from edgewise_coordinator.faults import VARIABLE, hook_from
 from edgewise_coordinator.server import Coordinator, directory_lock
 from edgewise_coordinator.settings import RoundSettings, Settings, TrainingSettings
@@ -95,6 +97,7 @@ STOPPED = 130  # what shells give a command that Ctrl-C ended
 @click.option(
     "--connections", default=1, show_default=True, help="To the broker, for one that limits each (AWS IoT Core)."
 )
+@engine_options
 @click.option("--keep-updates", is_flag=True, help="Keep the devices' updates after each round (for audits and tests).")
 @click.option("--json", "as_json", is_flag=True, help="End with one JSON line on standard output.")
 @click.option(
@@ -155,6 +158,8 @@ def command(
     if promise is not None and options["secure_aggregation"]:
         raise ConfigError("--privacy with --secure-aggregation: the devices add the noise there; use --secure-noise")
     chosen = private_plan(plan(options), promise, options["weighting"])
+    if options["aggregators"]:
+        _check_alone(options, secured, private=promise is not None)
     settings = _settings({**options, "fleet": secured.fleet or options["fleet"]}, chosen)
     artifact = Artifact.load(model)
     secure = secure_way(options, chosen, settings, secured, parameters(artifact.manifest.weights))
@@ -171,6 +176,8 @@ def command(
 
         name = f"edgewise-{settings.fleet}-coordinator"
         transport = stack.enter_context(connected(link, name, options["connections"]))
+        reached = BrokerSettings(url, username, password)
+        collect = stack.enter_context(collecting(options, settings, chosen.recipe, directory, reached))
 
         def make() -> Coordinator:
             return Coordinator(
@@ -179,7 +186,7 @@ def command(
                 directory,
                 settings,
                 **chosen.arguments,
-                **secure,
+                **({"collect": collect} | secure),
                 privacy=promise,
                 members=secured.members,
                 seal=secured.seal,
@@ -195,6 +202,15 @@ def command(
         trained = directory / "model.tflite"
         write_durably(trained, coordinator.model.file())
         _tell(coordinator, rows, trained, as_json)
+
+
+def _check_alone(options: dict[str, Any], secured: SecuredFleet, *, private: bool) -> None:
+    """Refuse what aggregators cannot do yet."""
+    if secured.fleet:
+        raise ConfigError("--aggregators with --fleet-dir: aggregators have no papers of their own yet; leave out one")
+    if private or options["secure_aggregation"]:
+        other = "--privacy" if private else "--secure-aggregation"
+        raise ConfigError(f"--aggregators with {other}: only plain updates are spread so far; leave out one")
 
 
 def _is_default(name: str) -> bool:

@@ -1,7 +1,7 @@
 """A coordinator process for the fault tests: the real server over MQTT, a plain model.
 
-`python fault_coordinator.py URL FLEET DIRECTORY ROUNDS GOAL KEEPALIVE ALGORITHM CONNECTIONS`;
-EDGEWISE_FAULT names the point where it kills itself.
+`python fault_coordinator.py URL FLEET DIRECTORY ROUNDS GOAL KEEPALIVE ALGORITHM CONNECTIONS ENGINE AGGREGATORS`;
+EDGEWISE_FAULT names the point where it kills itself, AGGREGATOR_FAULT the one where its first aggregator does.
 Ends with one JSON line: the version reached, the hashes of its weights and of the algorithm's state.
 """
 
@@ -19,9 +19,14 @@ from coordinator_scene import PlainArtifact
 from edgewise_coordinator.algorithms.base import Algorithm
 from edgewise_coordinator.algorithms.fedadam import fedadam
 from edgewise_coordinator.algorithms.scaffold import scaffold
+from edgewise_coordinator.collecting.plain import plain_updates
+from edgewise_coordinator.collecting.spread import spread_over
+from edgewise_coordinator.distributed.orders import BrokerSettings, NodeSettings
+from edgewise_coordinator.distributed.processes import ProcessEngine
+from edgewise_coordinator.distributed.ray_engine import RayEngine
 from edgewise_coordinator.faults import VARIABLE, hook_from
 from edgewise_coordinator.server import Coordinator
-from edgewise_coordinator.settings import RoundSettings, Settings, TrainingSettings
+from edgewise_coordinator.settings import RoundSettings, Settings, TrainingSettings, UploadSettings
 from edgewise_wire.transport.mqtt import MqttTransport
 from edgewise_wire.transport.sharded import ShardedTransport
 
@@ -30,7 +35,16 @@ ALGORITHMS: dict[str, Callable[[], Algorithm]] = {"fedadam": fedadam, "scaffold"
 
 
 def main(
-    url: str, fleet: str, directory: str, rounds: str, goal: str, keepalive: str, algorithm: str, connections: str
+    url: str,
+    fleet: str,
+    directory: str,
+    rounds: str,
+    goal: str,
+    keepalive: str,
+    algorithm: str,
+    connections: str,
+    engine: str,
+    aggregators: str,
 ) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     cohort = RoundSettings(goal=int(goal), over_selection=1.0, offline_grace=60.0, accept_timeout=60.0, retry_delay=0.2)
@@ -38,6 +52,17 @@ def main(
     names = [f"{fleet}-coordinator", *(f"{fleet}-coordinator-{n}" for n in range(1, int(connections)))]
     links = [MqttTransport(url, name, keepalive=int(keepalive)).connect() for name in names]
     transport = ShardedTransport(links)
+    nodes = [
+        NodeSettings(
+            f"a{n}", fleet, BrokerSettings(url), Path(directory) / f"a{n}", UploadSettings(),
+            fault=(os.environ.get("AGGREGATOR_FAULT") or None) if not n else None,
+        )
+        for n in range(int(aggregators))
+    ]  # fmt: skip
+    running = None if not nodes else RayEngine(nodes) if engine == "ray" else ProcessEngine(nodes)
+    if running is not None:
+        Path(directory).mkdir(exist_ok=True)
+        (Path(directory) / "aggregators.json").write_text(json.dumps(running.pids()))
     coordinator = Coordinator(
         PlainArtifact(),  # type: ignore[arg-type]
         transport,
@@ -45,6 +70,7 @@ def main(
         settings,
         algorithm=ALGORITHMS[algorithm](),
         fault=hook_from(os.environ.get(VARIABLE)),
+        collect=plain_updates if running is None else spread_over(running),
     )
     while not coordinator.finished:
         coordinator.step(0.2)
@@ -57,6 +83,8 @@ def main(
     }
     coordinator.close()
     transport.close()
+    if running is not None:
+        running.close()
     print(json.dumps(end), flush=True)
 
 

@@ -146,8 +146,18 @@ class Rig:
     """A broker's url and a folder; `run` takes one fleet through its rounds. Runs may go on side by side."""
 
     def __init__(
-        self, url: str, folder: Path, *, keepalive: int = 30, algorithm: str = "fedadam", connections: int = 1
+        self,
+        url: str,
+        folder: Path,
+        *,
+        keepalive: int = 30,
+        algorithm: str = "fedadam",
+        connections: int = 1,
+        engine: str = "process",
+        aggregators: int = 0,
     ) -> None:
+        self.engine, self.aggregators = engine, aggregators
+        self.environment: dict[str, str] = {}
         self.connections = connections
         self.algorithm = algorithm
         self.url = url
@@ -198,7 +208,7 @@ class Rig:
     def _coordinate(self, fleet: str, directory: Path, fault: str) -> subprocess.Popen[str]:
         arguments = [sys.executable, str(SCRIPT), self.url, fleet, str(directory)]
         arguments += [str(ROUNDS), str(len(DEVICES)), str(self.keepalive), self.algorithm]
-        arguments += [str(self.connections)]
+        arguments += [str(self.connections), self.engine, str(self.aggregators)]
         path = os.pathsep.join([str(SCRIPT.parent), *sys.path])
         with (self.folder / f"{fleet}.log").open("a") as log:
             return subprocess.Popen(
@@ -206,7 +216,7 @@ class Rig:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env={**os.environ, VARIABLE: fault, "PYTHONPATH": path},
+                env={**os.environ, VARIABLE: fault, "PYTHONPATH": path} | self.environment,
             )
 
     def _serve(self, devices: list[RigDevice], process: subprocess.Popen[str], disturb: Disturb | None) -> None:

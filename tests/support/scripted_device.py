@@ -68,6 +68,7 @@ class ScriptedDevice:
     update: bytes = b""
     answer_assignments: bool = True
     send_chunks: bool = True
+    knows_aggregators: bool = True
     trained: int = 0
     encoding: str = ""
     residual: np.ndarray | None = None
@@ -86,7 +87,11 @@ class ScriptedDevice:
         self._id += 1
         payload = encode(Envelope(self.fleet, self.round_id if round_id is None else round_id, self._id, body))
         topic = topics.device_state if channel == "state" else topics.device_up
-        self.transport.publish(topic(self.fleet, self.name), payload, retain=channel == "state")
+        where = topic(self.fleet, self.name)
+        to = self.assignment.aggregator if self.assignment is not None and self.knows_aggregators else ""
+        if to and isinstance(body, UploadRequest | UploadChunk):
+            where = topics.device_up_to(self.fleet, self.name, to)
+        self.transport.publish(where, payload, retain=channel == "state")
 
     def step(self) -> bool:
         """Handle every waiting event; return whether there was one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from edgewise_coordinator.algorithms.base import Aggregate
 from edgewise_coordinator.machine import Action, RoundMachine
@@ -23,6 +23,33 @@ class Pooled(NamedTuple):
 
     examples: int
     loss: float
+
+
+class Keep(NamedTuple):
+    """Record a report whose update is whole and synced elsewhere, then add and acknowledge it."""
+
+    report: Report
+    update: Spooled
+
+
+class Refuse(NamedTuple):
+    """Turn a report down."""
+
+    device: str
+    attempt: int
+    reason: str
+
+
+class Late(NamedTuple):
+    """A device wants to report to a round in which it does not count any more, or does already."""
+
+    device: str
+    round_id: int
+    attempt: int
+
+
+Collected: TypeAlias = "Action | Keep | Refuse | Late"
+"""What a way of collecting may ask for."""
 
 
 class Collection(Protocol):
@@ -74,8 +101,11 @@ class Collection(Protocol):
     def hear(self, device: str, round_id: int, body: Body) -> bool:
         """Take a message that only this way of collecting knows; return whether it was one."""
 
-    def tick(self, machine: RoundMachine) -> Sequence[Action]:
-        """Do what is due while the round runs, and return what must happen to participants."""
+    def tick(self, machine: RoundMachine) -> Sequence[Collected]:
+        """Do what is due while the round runs or is being closed, and return what must happen to participants."""
+
+    def forget(self, device: str) -> None:
+        """Drop what a device has sent so far: its report no longer counts."""
 
     def finish(self, reports: Sequence[Report]) -> Aggregate | None:
         """Return what the round comes to, or `None` as long as it takes further messages; it is asked at every tick.

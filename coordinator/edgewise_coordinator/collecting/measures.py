@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgewise_coordinator.algorithms.base import Aggregate
-from edgewise_coordinator.collecting.base import CollectionError
-from edgewise_coordinator.machine import Action, RoundMachine
+from edgewise_coordinator.collecting.base import Collected, CollectionError
+from edgewise_coordinator.machine import RoundMachine
 from edgewise_coordinator.spooled import Spooled
 from edgewise_coordinator.state import Report
 from edgewise_wire.errors import InputError
@@ -43,9 +43,12 @@ class NoUpdates:
         """Take nothing."""
         return False
 
-    def tick(self, machine: RoundMachine) -> Sequence[Action]:
+    def tick(self, machine: RoundMachine) -> Sequence[Collected]:
         """Do nothing."""
         return ()
+
+    def forget(self, device: str) -> None:
+        """Do nothing: the upload desk has it all."""
 
     def finish(self, reports: Sequence[Report]) -> Aggregate | None:
         """Refuse: an evaluation is pooled from its reports. Raises CollectionError, always."""

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgewise_coordinator.algorithms.base import Aggregate
+from edgewise_coordinator.collecting.base import Collected
 from edgewise_coordinator.context import Context
 from edgewise_coordinator.decoding import Decoder, open_decoder
-from edgewise_coordinator.machine import Action, RoundMachine
+from edgewise_coordinator.machine import RoundMachine
 from edgewise_coordinator.model import Model
 from edgewise_coordinator.recipe import Recipe
 from edgewise_coordinator.spooled import Spooled
@@ -81,9 +82,12 @@ class PlainUpdates:
         """Take nothing: an update is all that devices say."""
         return False
 
-    def tick(self, machine: RoundMachine) -> Sequence[Action]:
+    def tick(self, machine: RoundMachine) -> Sequence[Collected]:
         """Do nothing."""
         return ()
+
+    def forget(self, device: str) -> None:
+        """Do nothing: the upload desk has it all."""
 
     def finish(self, reports: Sequence[Report]) -> Aggregate:
         """Return the aggregate."""

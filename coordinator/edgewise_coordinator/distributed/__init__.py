@@ -1,0 +1,1 @@
+"""Aggregators: processes beside the coordinator, or on other machines, that take updates in and add them up."""
