@@ -37,6 +37,21 @@ def import_ray() -> Any:
     return ray
 
 
+def _log_lines(data: Mapping[str, Any], ignore_prefix: bool = False) -> None:
+    for line in data.get("lines", ()):
+        log.info("ray: %s", line)
+
+
+def _keep_standard_output(ray: Any) -> None:
+    """Send to the log what Ray would print of its workers' deaths: standard output is for a command's result.
+
+    Ray has no setting for it: `log_to_driver=False` stops the workers' output alone (seen in Ray 2.60).
+    """
+    worker = getattr(ray._private, "worker", None)
+    if hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = _log_lines
+
+
 class NodeActor:
     """An aggregator as an actor: one thread steps it, the actor's calls hand orders and notices over."""
 
@@ -118,6 +133,7 @@ class RayEngine:
 
     def __init__(self, settings: Sequence[NodeSettings], address: str | None = None) -> None:
         self._ray = ray = import_ray()
+        _keep_standard_output(ray)
         self._ours = not ray.is_initialized()
         if self._ours:
             try:
