@@ -204,6 +204,16 @@ def test_a_report_after_the_round_is_told_so(build: Build) -> None:
     assert (last.accepted, last.reason) == (False, "that round is over")
 
 
+def test_a_device_that_asks_an_aggregator_which_knows_nothing_yet_is_not_refused(build: Build, tmp_path: Path) -> None:
+    s, engine = build(1, rounds=1)
+    hold_back(s, "d1")
+    engine.nodes["a0"]._notices.append(Stray(1, "d1", 1))
+    s.settle()
+    assert not [a for a in s.devices["d1"].heard if isinstance(a, ReportAck)]
+    go_on(s, "d1")
+    assert s.coordinator.weights.tobytes() == bits_of_one(s, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

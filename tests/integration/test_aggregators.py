@@ -44,9 +44,7 @@ def kill_first(folder: Path) -> Callable[[], None]:
     return act
 
 
-@pytest.mark.parametrize(
-    "fault", ["", "after-spool-write:2", "before-spool-sync:1", "after-spool-sync:1", "after-fold:1"]
-)
+@pytest.mark.parametrize("fault", ["", "after-spool-write:2", "after-spool-sync:1", "after-fold:1"])
 def test_processes_end_in_the_bits_of_one(broker: BrokerUnderTest, alone: Outcome, tmp_path: Path, fault: str) -> None:
     rig = Rig(broker.url, tmp_path, aggregators=2)
     rig.environment["AGGREGATOR_FAULT"] = fault

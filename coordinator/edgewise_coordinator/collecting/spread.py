@@ -138,7 +138,8 @@ class SpreadUpdates(PlainUpdates):
         actions: list[Collected] = []
         for heard in self._engine.hear():
             self._meet(heard, machine)
-            actions += [self._act(heard.name, notice, machine) for notice in heard.notices]
+            for notice in heard.notices:
+                actions += self._act(heard.name, notice, machine)
         return actions
 
     def finish(self, reports: Sequence[Report]) -> Aggregate | None:  # type: ignore[override]
@@ -193,16 +194,24 @@ class SpreadUpdates(PlainUpdates):
         self._engine.tell(heard.name, [self._open, *expected, *counted])
         self._reduction = None  # what was asked of an earlier one is asked of this one
 
-    def _act(self, name: str, notice: Notice, machine: RoundMachine) -> Collected:
+    def _act(self, name: str, notice: Notice, machine: RoundMachine) -> list[Collected]:
+        device = notice.device
+        attempt = notice.request.attempt if isinstance(notice, Stored) else notice.attempt
+        found = machine.find(device, attempt)
+        open_ = notice.round_id == self._round and machine.phase.open and found is not None and found.status.live
         if isinstance(notice, RefusedThere):
-            return Refuse(notice.device, notice.attempt, notice.reason)
-        if not isinstance(notice, Stored):
-            return Late(notice.device, notice.round_id, notice.attempt)
-        asked, device = notice.request, notice.device
-        found = machine.find(device, asked.attempt)
-        if notice.round_id != self._round or not machine.phase.open or found is None or not found.status.live:
+            return [Refuse(device, attempt, notice.reason)] if open_ else []
+        if not open_:
             self._engine.tell(name, [Forget(notice.round_id, device)])
-            return Late(device, notice.round_id, asked.attempt)
+            return [Late(device, notice.round_id, attempt)]
+        if isinstance(notice, Stored):
+            return [self._keep(name, notice, machine)]
+        # It asked an aggregator that has just started and was told nothing yet; the device asks again.
+        self._engine.tell(name, [self._open, Expect(self._round, device, attempt)])
+        return []
+
+    def _keep(self, name: str, notice: Stored, machine: RoundMachine) -> Keep:
+        asked, device = notice.request, notice.device
         file = f"{name}/{device}-{asked.attempt}.update"
         report = Report(
             device, asked.attempt, asked.examples, asked.loss, asked.update.size, file, {NORM: notice.norm}, self._round
