@@ -47,7 +47,7 @@ def _keep_standard_output(ray: Any) -> None:
 
     Ray has no setting for it: `log_to_driver=False` stops the workers' output alone (seen in Ray 2.60).
     """
-    worker = getattr(ray._private, "worker", None)
+    worker: Any = getattr(ray._private, "worker", None)
     if hasattr(worker, "print_to_stdstream"):
         worker.print_to_stdstream = _log_lines
 
