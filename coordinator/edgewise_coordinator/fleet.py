@@ -41,8 +41,10 @@ class DeviceRecord:
 class Fleet:
     """The registry of devices; knows nothing of rounds but the training round that a device was last selected in."""
 
-    def __init__(self, clock: Clock, last_rounds: dict[str, int] | None = None) -> None:
+    def __init__(self, clock: Clock, last_rounds: dict[str, int] | None = None, most: int = DEVICES_MAX) -> None:
         self._clock = clock
+        self._most = most
+        self._newly_heard: set[str] = set()
         self._devices: dict[str, DeviceRecord] = {}
         self._available: dict[str, DeviceRecord] = {}
         self.online_count = 0
@@ -52,7 +54,7 @@ class Fleet:
     def get(self, device: str) -> DeviceRecord | None:
         """Return the device's record, creating it unless the registry is full."""
         found = self._devices.get(device)
-        if found is None and len(self._devices) < DEVICES_MAX:
+        if found is None and len(self._devices) < self._most:
             found = self._devices[device] = DeviceRecord(device)
         return found
 
@@ -152,7 +154,19 @@ class Fleet:
         """Return the names of the devices that are online."""
         return [r.name for r in self._devices.values() if r.online]
 
+    def is_online(self, device: str) -> bool:
+        """Return whether a device is online, as far as we heard."""
+        record = self._devices.get(device)
+        return record is not None and record.online
+
+    def take_newly_heard(self) -> set[str]:
+        """Return those who came online since this was last asked."""
+        names, self._newly_heard = self._newly_heard, set()
+        return names
+
     def _set_online(self, record: DeviceRecord, online: bool) -> None:
+        if online and not record.online:
+            self._newly_heard.add(record.name)
         self.online_count += online - record.online
         record.online = online
 

@@ -232,10 +232,10 @@ class RoundMachine:
         s, waited = self.settings, self.clock.now() - self.since
         eligible = self._eligible if self.selection.eligible is not None else None
         n = pool.available() if eligible is None else len(self._candidates(pool))
-        reachable = pool.reachable(eligible)
-        goal = max(reachable, s.goal) if self.everyone else s.goal
+        goal = max(pool.reachable(eligible), s.goal) if self.everyone else s.goal
         target = goal if self.everyone else s.target
-        gathered = n >= target or (n >= goal and (n >= reachable or waited >= s.gather_timeout))
+        # Who could still come is looked at last: it walks the whole registry, and a large fleet seldom needs it.
+        gathered = n >= target or (n >= goal and (waited >= s.gather_timeout or n >= pool.reachable(eligible)))
         if not gathered and waited < s.selection_timeout:
             return []
         if n < self.least:

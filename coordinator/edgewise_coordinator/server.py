@@ -40,6 +40,7 @@ from edgewise_coordinator.privacy.settings import PrivacySettings
 from edgewise_coordinator.publisher import BlobPublisher
 from edgewise_coordinator.recipe import Recipe
 from edgewise_coordinator.resuming import Resuming
+from edgewise_coordinator.roll_call import RollCall
 from edgewise_coordinator.safekeeping import Safekeeping
 from edgewise_coordinator.schedule import Schedule
 from edgewise_coordinator.selection.base import Selection
@@ -122,7 +123,7 @@ class Coordinator:
         self.store = StateStore(directory / "state.sqlite")
         _check_directory(directory, self.store, settings.fleet, artifact)
         keep_artifact(directory, artifact)
-        self.fleet = Fleet(clock, self.store.last_rounds())
+        self.fleet = Fleet(clock, self.store.last_rounds(), settings.max_devices)
         need = 12 * parameters(artifact.manifest.weights) + (1 << 20)
         self.pause = Pause(directory, self.store, clock, need)
         self.publisher = BlobPublisher(settings.fleet, transport, clock, self.link.wrap, fault)
@@ -145,6 +146,7 @@ class Coordinator:
         opening = Opening(context, self.model, self._safekeeping, collect)
         self._schedule = Schedule(context, self.model, opening)
         self._closing = Closing(context, self.model, self._answers, self._ended)
+        self._roll_call = RollCall(context, self._answers)
         self._decided: deque[Action] = deque()
         self.link.listen()
         self._resume(Resuming(context, self.model, opening))
@@ -249,6 +251,7 @@ class Coordinator:
             self._answers.call_participants()
         if self.pause.active:
             return
+        self._roll_call.tick()
         if self.round is None:
             self._schedule.begin_next()
         current = self.round
@@ -284,9 +287,13 @@ class Coordinator:
             self.pause.begin(error)
 
     def _until_due(self) -> float:
-        now, current = self.clock.now(), self.round
+        now = self.clock.now()
         if self.pause.active:
             return max(0.0, self.pause.retry_at - now)
+        return min(self._roll_call.due - now, self._until_round_is_due(now))
+
+    def _until_round_is_due(self, now: float) -> float:
+        current = self.round
         if current is None:
             return max(0.0, self._schedule.next_at - now)
         if self.publisher.busy:

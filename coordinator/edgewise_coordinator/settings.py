@@ -108,6 +108,7 @@ class BufferSettings:
 class Settings:
     """Everything a coordinator is told, but for its model, its broker and its directory.
 
+    `max_devices` is how many names the registry holds, about 350 bytes each: a peer could make them up without end.
     `downlink` names the encoding of new versions, "" for none (see `edgewise_wire.transforms.delta`).
     """
 
@@ -122,11 +123,14 @@ class Settings:
     keep_updates: bool = False
     seed: int = 0
     downlink: str = ""
+    max_devices: int = 1_000_000
     buffer: BufferSettings | None = None
 
     def __post_init__(self) -> None:
         check_downlink(self.downlink)
         if self.rounds < 1:
             raise ConfigError(f"rounds: expected at least 1, got {self.rounds}")
+        if self.max_devices < 1:
+            raise ConfigError(f"max devices: expected at least 1, got {self.max_devices}")
         if self.evaluate_every < 0:
             raise ConfigError(f"evaluate every: expected 0 (never) or more rounds, got {self.evaluate_every}")

@@ -42,6 +42,7 @@ CREATE TABLE IF NOT EXISTS buffered (
 CREATE INDEX IF NOT EXISTS buffered_in ON buffered (counted_in);
 CREATE TABLE IF NOT EXISTS secure (
   round_id INTEGER, kind TEXT, device TEXT, data BLOB NOT NULL, PRIMARY KEY (round_id, kind, device)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS heard (device TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS devices (device TEXT PRIMARY KEY, last_round INTEGER NOT NULL) WITHOUT ROWID;
 """
 
@@ -240,6 +241,20 @@ class StateStore:
     def last_rounds(self) -> dict[str, int]:
         """Return the number of the last training round that each device was selected for."""
         return dict(self._db.execute("SELECT device, last_round FROM devices"))
+
+    def remember_devices(self, names: Iterable[str], now: float) -> None:
+        """Remember that these devices were heard of, at a time in seconds since 1970."""
+        with self._transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO heard VALUES (?, ?)", [(name, now) for name in names])
+
+    def heard_since(self, when: float) -> list[str]:
+        """Return the devices that were heard of since then, and those of the last few rounds, by name."""
+        rows = self._db.execute(
+            "SELECT device FROM heard WHERE at >= ? UNION SELECT device FROM participants "
+            "WHERE round_id > (SELECT coalesce(max(round_id), 0) FROM rounds) - 3 ORDER BY 1",
+            (when,),
+        )
+        return [name for (name,) in rows]
 
     def last_round(self) -> int:
         """Return the number of the newest round, 0 before the first."""

@@ -98,6 +98,9 @@ STOPPED = 130  # what shells give a command that Ctrl-C ended
     "--connections", default=1, show_default=True, help="To the broker, for one that limits each (AWS IoT Core)."
 )
 @engine_options
+@click.option(
+    "--max-devices", default=1_000_000, show_default=True, help="Most devices to know of, about 350 bytes each."
+)
 @click.option("--keep-updates", is_flag=True, help="Keep the devices' updates after each round (for audits and tests).")
 @click.option("--json", "as_json", is_flag=True, help="End with one JSON line on standard output.")
 @click.option(
@@ -235,6 +238,7 @@ def _settings(o: dict[str, Any], chosen: Plan) -> Settings:
         evaluate_every=o["evaluate_every"],
         seed=o["seed"],
         downlink=o["compress_down"],
+        max_devices=o["max_devices"],
         keep_updates=o["keep_updates"],
         buffer=chosen.buffer,
     )
