@@ -14,6 +14,7 @@ import math
 import tracemalloc
 from dataclasses import asdict, dataclass
 
+from edgewise_coordinator.fleet import Fleet as Registry
 from edgewise_coordinator.pace import PaceSteering
 from edgewise_wire.blobs import make_ref
 from edgewise_wire.clock import ManualClock
