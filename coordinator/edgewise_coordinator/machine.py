@@ -117,8 +117,8 @@ Action: TypeAlias = "Assign | Drop | Close | Abandon"
 
 @dataclass(slots=True)
 class RoundMachine:
-    """One round. `everyone` makes the goal whoever is reachable when the round begins (evaluation); `number` counts
-    training rounds from 1.
+    """One round. `everyone` makes the goal whoever is reachable when the round begins (evaluation), `most` at the
+    most (0 for all); `number` counts training rounds from 1.
 
     The pool given to `tick` also says how many devices could still become available (online, not told to stay away):
     once they all are, waiting longer brings nobody.
@@ -131,6 +131,7 @@ class RoundMachine:
     clock: Clock
     seed: int = 0
     everyone: bool = False
+    most: int = 0
     number: int = 0
     phase: Phase = Phase.SELECTION
     reason: str = ""
@@ -233,6 +234,7 @@ class RoundMachine:
         eligible = self._eligible if self.selection.eligible is not None else None
         n = pool.available() if eligible is None else len(self._candidates(pool))
         goal = max(pool.reachable(eligible), s.goal) if self.everyone else s.goal
+        goal = min(goal, self.most or goal)
         target = goal if self.everyone else s.target
         # Who could still come is looked at last: it walks the whole registry, and a large fleet seldom needs it.
         gathered = n >= target or (n >= goal and (waited >= s.gather_timeout or n >= pool.reachable(eligible)))

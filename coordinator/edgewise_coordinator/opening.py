@@ -62,7 +62,10 @@ class Opening:
         if kind is Kind.TRAIN:
             return RoundMachine(round_id, kind, cohort, context.selection, context.clock, settings.seed, number=number)
         brief = replace(cohort, min_reports=1, report_timeout=settings.evaluation_timeout)
-        return RoundMachine(round_id, kind, brief, uniform, context.clock, settings.seed, everyone=True, number=number)
+        return RoundMachine(
+            round_id, kind, brief, uniform, context.clock, settings.seed,
+            everyone=True, most=settings.evaluation_devices, number=number,
+        )  # fmt: skip
 
     def _buffer(self, round_id: int) -> BufferMachine:
         context, settings, buffer = self._context, self._context.settings, self._context.settings.buffer

@@ -108,6 +108,7 @@ class BufferSettings:
 class Settings:
     """Everything a coordinator is told, but for its model, its broker and its directory.
 
+    `evaluation_devices` is the most that are asked to evaluate a version, drawn uniformly; 0 for all who can be had.
     `max_devices` is how many names the registry holds, about 350 bytes each: a peer could make them up without end.
     `downlink` names the encoding of new versions, "" for none (see `edgewise_wire.transforms.delta`).
     """
@@ -119,6 +120,7 @@ class Settings:
     uploads: UploadSettings = field(default_factory=UploadSettings)
     evaluate_every: int = 1
     evaluation_timeout: float = 120.0
+    evaluation_devices: int = 0
     max_abandoned: int = 10
     keep_updates: bool = False
     seed: int = 0
@@ -130,6 +132,8 @@ class Settings:
         check_downlink(self.downlink)
         if self.rounds < 1:
             raise ConfigError(f"rounds: expected at least 1, got {self.rounds}")
+        if self.evaluation_devices < 0:
+            raise ConfigError(f"evaluation devices: expected 0 (all) or more, got {self.evaluation_devices}")
         if self.max_devices < 1:
             raise ConfigError(f"max devices: expected at least 1, got {self.max_devices}")
         if self.evaluate_every < 0:

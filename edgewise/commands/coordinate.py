@@ -72,6 +72,7 @@ STOPPED = 130  # what shells give a command that Ctrl-C ended
 @secure_options
 @privacy_options
 @click.option("--evaluate-every", default=1, show_default=True, help="Rounds between evaluations, 0 for never.")
+@click.option("--evaluation-devices", default=0, help="Most devices that evaluate a version.  [default: all online]")
 @click.option("--selection-timeout", default=300.0, show_default=True, help="Seconds to wait for enough devices.")
 @click.option("--report-timeout", default=600.0, show_default=True, help="Seconds to wait for reports.")
 @click.option(
@@ -236,6 +237,7 @@ def _settings(o: dict[str, Any], chosen: Plan) -> Settings:
         ),
         training=TrainingSettings(o["epochs"], o["learning_rate"], o["max_examples"], o["compress"]),
         evaluate_every=o["evaluate_every"],
+        evaluation_devices=o["evaluation_devices"],
         seed=o["seed"],
         downlink=o["compress_down"],
         max_devices=o["max_devices"],

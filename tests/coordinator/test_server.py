@@ -69,6 +69,15 @@ def test_evaluation_pools_the_devices_sums(scene: Make) -> None:
     assert s.coordinator.store.versions()[1].metrics == s.rounds[2].metrics
 
 
+def test_an_evaluation_may_be_limited_to_so_many_devices(scene: Make) -> None:
+    s = scene(goal=2, rounds=1, evaluate_every=1)
+    s.settings = replace(s.settings, evaluation_devices=3)
+    s.start()
+    s.join(*(f"d{n}" for n in range(1, 9)))
+    s.run()
+    assert [(r.kind, r.selected, r.reported) for r in s.rounds if r.kind == "evaluate"] == [("evaluate", 3, 3)] * 2
+
+
 def test_an_abandoned_round_says_why_and_changes_nothing(scene: Make) -> None:
     s = scene(goal=2, rounds=1, min_reports=2)
     s.join("d1", "d2")
