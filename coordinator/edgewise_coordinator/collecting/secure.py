@@ -178,6 +178,9 @@ class SecureUpdates:
         )
         return ends if ends > now else math.inf
 
+    def forget(self, device: str) -> None:
+        """Do nothing: the upload desk has what was sent, and the phases see for themselves who is gone."""
+
     def end(self) -> None:
         """The round is over: devices that still wait are told, and what was recorded of it goes."""
         roster = self._collector.roster
