@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgewise_coordinator.faults import FaultPoint
-from fault_rig import DEVICES, ROUNDS, SAID, Outcome, Rig, after_chunks
+from fault_rig import DEVICES, ROUNDS, Outcome, Rig, after_chunks
 from proxy import MqttProxy, NetworkFaults
 from tests.support.broker_fixtures import EXTERNAL, make_mosquitto
 
@@ -37,12 +37,6 @@ def test_rounds_on_it_end_in_the_bits_of_mosquitto(tmp_path: Path, on_mosquitto:
 @pytest.mark.parametrize("point", [FaultPoint.AFTER_SPOOL_WRITE, FaultPoint.AFTER_FOLD, FaultPoint.AFTER_COMMIT])
 def test_a_killed_coordinator_comes_back_on_it(point: FaultPoint, tmp_path: Path, on_mosquitto: Outcome) -> None:
     check(Rig(EXTERNAL, tmp_path / "kill").kill(point, 2), on_mosquitto)
-
-
-def test_a_restarted_coordinator_calls_devices_that_say_nothing(tmp_path: Path, on_mosquitto: Outcome) -> None:
-    # RabbitMQ's plug-in tells a subscription with wildcards of no retained presence.
-    rig = Rig(EXTERNAL, tmp_path / "silent", patient=True)
-    check(rig.kill(FaultPoint.AFTER_ASSIGNMENT, 5, SAID), on_mosquitto)
 
 
 def test_links_to_it_that_break_delay_double_and_reorder(tmp_path: Path, on_mosquitto: Outcome) -> None:

@@ -143,10 +143,7 @@ Disturb: TypeAlias = "Callable[[list[RigDevice]], None]"
 
 
 class Rig:
-    """A broker's url and a folder; `run` takes one fleet through its rounds. Runs may go on side by side.
-
-    Devices of a `patient` rig never speak first: a coordinator that was restarted has to call them.
-    """
+    """A broker's url and a folder; `run` takes one fleet through its rounds. Runs may go on side by side."""
 
     def __init__(
         self,
@@ -158,9 +155,7 @@ class Rig:
         connections: int = 1,
         engine: str = "process",
         aggregators: int = 0,
-        patient: bool = False,
     ) -> None:
-        self.patient = patient
         self.engine, self.aggregators = engine, aggregators
         self.environment: dict[str, str] = {}
         self.connections = connections
@@ -236,7 +231,7 @@ class Rig:
                 disturb(devices)
             if not sum(device.step() for device in devices):
                 time.sleep(0.005)
-                for device in () if self.patient else devices:
+                for device in devices:
                     device.nudge()
 
     def _hear_the_last(self, devices: list[RigDevice]) -> None:
