@@ -96,7 +96,8 @@ class ParticipationLog:
         self._path = path
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=30.0)
-            self._db.execute("PRAGMA synchronous=FULL")
+            # EXTRA syncs the folder once the journal is deleted: with FULL a power cut may undo what was committed.
+            self._db.execute("PRAGMA synchronous=EXTRA")
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             if version > SCHEMA_VERSION:
                 raise DataError(f"{path}: written by a newer edgewise (version {version}); update this one")

@@ -136,3 +136,38 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_there(tmp_path):
     assert "the disk is full; nothing was changed" in done.stderr
     assert "status 2" in done.stdout
     assert "the first sentence" in done.stdout.splitlines()[-2]
+
+
+def test_a_key_that_others_may_read_and_a_wrong_one(fails, tmp_path):
+    with ExampleStore(fails.home.examples) as store:
+        store.add_many(["see you at seven", "running late"])
+        store.encrypt(fails.home.key)
+    fails.home.key.chmod(0o640)
+    run = ("run", "--broker", "mqtt://127.0.0.1:9", "--device", "a")
+    for command in (("list",), ("add", "more"), run):
+        assert "others may use it (mode 640): chmod 600" in fails(*command)
+    fails.home.key.chmod(0o600)
+    fails.home.key.write_text("cd" * 32)
+    for command in (("list",), run):
+        assert "is not the key that it was encrypted with" in fails(*command)
+    assert "already" in fails("encrypt")
+    assert "needs no --key" in fails("encrypt", "--off", "--key", tmp_path / "key")
+
+
+def test_encrypting_and_going_back(fails, capsys):
+    with ExampleStore(fails.home.examples) as store:
+        store.add_many(["see you at seven", "running late"])
+
+    def command(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main(["device", *arguments])
+        assert ended.value.code == 0
+
+    command("encrypt")
+    assert f"2 examples encrypted with the key {fails.home.key}" in capsys.readouterr().out
+    command("list")
+    assert "running late" in capsys.readouterr().out
+    command("status")
+    assert f"encrypted with {fails.home.key}" in capsys.readouterr().out
+    command("encrypt", "--off")
+    assert "2 examples in plain again" in capsys.readouterr().out
