@@ -12,8 +12,11 @@ import pytest
 
 from edgewise_edge import store_cipher
 from edgewise_edge.store import ExampleStore
-from edgewise_wire.crypto.sealing import Sealer, make_key, read_key
 from edgewise_wire.errors import ConfigError, DataError, UnavailableError
+
+pytest.importorskip("cryptography", reason="cryptography is not installed here (extra device)")
+
+from edgewise_wire.crypto.sealing import Sealer, make_key, read_key
 
 TEXTS = [f"a secret number {n} for nobody else" for n in range(30)]
 PLAIN = b"secret number"
