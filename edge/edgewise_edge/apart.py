@@ -58,8 +58,9 @@ class Apart:
         }  # fmt: skip
         try:
             self._process = subprocess.Popen(  # noqa: S603 - this very Python
-                COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | MEMORY
-            )
+                COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment(),
+                start_new_session=True,  # Ctrl-C is the agent's to handle
+            )  # fmt: skip
         except OSError as error:
             raise UnavailableError(f"no process to train in can be started ({error.strerror})") from error
         assert self._process.stdin is not None  # noqa: S101  a pipe, as asked
@@ -115,6 +116,11 @@ class Apart:
             with contextlib.suppress(ValueError):
                 return RunError(f"the process that trains died of {signal.Signals(-code).name}")
         return RunError(f"the process that trains ended without a result (exit status {code})")
+
+
+def _environment() -> dict[str, str]:
+    """Return the child's environment: the modules that the agent has, none that lie about in the current folder."""
+    return os.environ | MEMORY | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONSAFEPATH": "1"}
 
 
 def _error(kind: str, words: str) -> EdgewiseError:

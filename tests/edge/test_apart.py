@@ -124,6 +124,7 @@ def test_a_lost_condition_ends_the_process_at_once(real):
     assert real.run(until=lambda: real.agent._worker.busy)
     real.agent.step()
     pid = child_of(real).pid
+    assert os.getsid(pid) != os.getsid(0)  # Ctrl-C does not reach it
     real.home.paused.touch()
     real.run(steps=3)
     assert "paused by its owner" in real.bodies(Decline)[-1].reason
