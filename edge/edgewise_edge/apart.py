@@ -18,6 +18,7 @@ from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any
 
+from edgewise_edge.host import trim
 from edgewise_edge.jobs import Computed, Computing, Job
 from edgewise_edge.progress import NOTHING_DONE, Step
 from edgewise_wire import errors
@@ -52,6 +53,7 @@ class Apart:
         self._step = NOTHING_DONE
         self._read = b""
         self.result: Computed | None = None
+        trim()  # what a download took is the child's to have
         asked = {
             "home": str(job.home.path), "fleet": job.work.fleet, "device": job.device, "most": job.most,
             "threads": threads, "parent": os.getpid(),

@@ -22,7 +22,6 @@ from edgewise_edge.local_training import TrainerLike
 from edgewise_edge.progress import Step
 from edgewise_edge.session import SessionFolder
 from edgewise_edge.store import ExampleStore, Limits
-from edgewise_wire.blobs import BlobStore
 from edgewise_wire.codec import encode
 from edgewise_wire.errors import EdgewiseError, RunError
 from edgewise_wire.messages import Envelope
@@ -34,15 +33,14 @@ PARENT_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 class OneJobHost(DeviceHost):
     """The device's examples, and a trainer that is let go of as soon as nothing needs it."""
 
-    def __init__(self, home: Home, store: ExampleStore, threads: int, weights: Path) -> None:
+    def __init__(self, home: Home, store: ExampleStore, threads: int) -> None:
         super().__init__(home, store, threads=threads)
         self._threads = threads
         self._scratch = home.session / "model"
-        self._weights = weights
 
     def trainer(self, graph: Path, graph_hash: bytes) -> TrainerLike:
         """Return a new trainer, kept by nobody else."""
-        return LeanTrainer(graph, self._scratch, threads=self._threads, mapped=self._weights)
+        return LeanTrainer(graph, self._scratch, threads=self._threads)
 
 
 def main() -> None:
@@ -70,9 +68,8 @@ def run(asked: Mapping[str, Any], say: Callable[[Step], None]) -> Computed:
     if stored is None:
         raise RunError("the assignment has gone from the disk")
     work = stored[0]
-    weights = BlobStore(home.blobs).path(work.asked.weights.hash)
     with ExampleStore(home.examples, limits=Limits(None, None, None)) as store:  # the agent keeps to its owner's limits
-        host = OneJobHost(home, store, asked["threads"], weights)
+        host = OneJobHost(home, store, asked["threads"])
         return _driven(compute(host, Job(home, work, asked["device"], asked["most"])), asked["parent"], say)
 
 

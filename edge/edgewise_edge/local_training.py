@@ -16,10 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewise_edge.correction import Correction
+from edgewise_edge.mapped import let_go
 from edgewise_edge.progress import Step
 from edgewise_wire.errors import RunError
 from edgewise_wire.manifest import Manifest
 from edgewise_wire.weights import Array, Flat, Weights, check, parameters, unflatten
+
+BLOCK = 1 << 16  # numbers at a time where a model is read through once: 256 KB
 
 Batch: TypeAlias = Mapping[str, Array]
 """One batch by the graph's input names: model inputs, `labels`, `weight` (0 for padding)."""
@@ -283,11 +286,17 @@ def _difference(trainer: TrainerLike, weights: Flat) -> Flat:
     update = np.empty(parameters(specs), np.float32)
     at = 0
     for spec in specs:
-        part = slice(at, at + spec.size)
         array = local[spec.name]
         check({spec.name: array}, [spec])
-        np.subtract(array.reshape(-1), weights[part], out=update[part], casting="same_kind")
-        if not np.isfinite(update[part]).all():
-            raise RunError(f"training diverged: {spec.name!r} is not finite any more; a lower learning rate may help")
+        flat = array.reshape(-1)
+        for start in range(0, spec.size, BLOCK):
+            block = slice(at + start, at + min(start + BLOCK, spec.size))
+            own = flat[start : start + BLOCK]
+            np.subtract(own, weights[block], out=update[block], casting="same_kind")
+            let_go(weights)
+            if not np.isfinite(update[block]).all():
+                raise RunError(
+                    f"training diverged: {spec.name!r} is not finite any more; a lower learning rate may help"
+                )
         at += spec.size
     return update

@@ -17,8 +17,9 @@ from edgewise_edge.agent import Agent
 from edgewise_edge.apart import Apart, apart
 from edgewise_edge.host import DeviceHost
 from edgewise_edge.jobs import Job
-from edgewise_edge.lean_trainer import LeanTrainer, drop_mapped_pages
+from edgewise_edge.lean_trainer import LeanTrainer
 from edgewise_edge.link import Identity
+from edgewise_edge.mapped import drop_mapped_pages, let_go
 from edgewise_edge.participation import Outcome, ParticipationLog
 from edgewise_edge.session import Work
 from edgewise_edge.trainer import Trainer
@@ -255,4 +256,6 @@ class TestLeanTrainer:
         mapped = np.memmap(path, "<f4", "r")
         before = float(mapped.sum())
         drop_mapped_pages(path)
+        assert float(mapped.sum()) == before
+        let_go(np.asarray(mapped)[7:])
         assert float(mapped.sum()) == before
