@@ -112,7 +112,7 @@ class Session:
         try:
             runner = self._runner(signature)
             wrapper = getattr(runner, "_interpreter_wrapper", None)
-            if not isinstance(wrapper, _SparedScalars):
+            if not isinstance(wrapper, _FixedShapes):
                 found = runner(**inputs)
                 return {name: partial(found.__getitem__, name) for name in found}
             wrapper.owner = self._interpreter
@@ -126,20 +126,24 @@ class Session:
     def _runner(self, signature: str) -> Runner:
         runner = self._runners.get(signature)
         if runner is None:
-            runner = self._runners[signature] = _spare_scalars(self._interpreter.get_signature_runner(signature))
+            runner = self._runners[signature] = _fix_shapes(self._interpreter.get_signature_runner(signature))
         return runner
 
 
-class _SparedScalars:
-    """LiteRT's wrapper of an interpreter, never asked to give a scalar the shape that it has.
+class _FixedShapes:
+    """LiteRT's wrapper of an interpreter, never asked to give an input the shape that it has.
 
-    Before each call the signature runner resizes every input to its own shape. For a scalar that is an empty list, and
-    on aarch64 `ResizeInputTensor` of LiteRT 2.0.3, 2.1.6 and 2.3.0 then clears minus four bytes: a segmentation fault
-    in every training step. x86-64 does not show it, nor does tflite-runtime 2.14. A scalar's shape cannot change.
+    Shapes are the manifest's and do not change, so tensors are allocated before the first call only: a call of a small
+    model takes half as long. For scalars there is more to it: a signature runner resizes every input to its own shape
+    before each call, which for them is an empty list, and on aarch64 `ResizeInputTensor` of LiteRT 2.0.3, 2.1.6 and
+    2.3.0 then clears minus four bytes: a segmentation fault in every training step. x86-64 does not show it, nor does
+    tflite-runtime 2.14.
     """
 
     def __init__(self, wrapper: Any) -> None:
         self._wrapper = wrapper
+        self._allocated: set[int] = set()
+        self.SetTensor, self.Invoke = wrapper.SetTensor, wrapper.Invoke  # as attributes: found without __getattr__
         self.owner: Any = None  # of views; without one outputs are copied, as ever
 
     def GetTensor(self, index: int, subgraph: int) -> Any:  # noqa: N802
@@ -149,16 +153,21 @@ class _SparedScalars:
         return partial(self._wrapper.tensor, self.owner, index, subgraph)
 
     def ResizeInputTensor(self, index: int, shape: NDArray[Any], strict: bool, subgraph: int) -> None:  # noqa: N802
-        if len(shape):
-            self._wrapper.ResizeInputTensor(index, shape, strict, subgraph)
+        """Leave the shape as it is; a value of another one is refused when it is set."""
+
+    def AllocateTensors(self, subgraph: int) -> None:  # noqa: N802
+        """Allocate a subgraph's tensors once."""
+        if subgraph not in self._allocated:
+            self._wrapper.AllocateTensors(subgraph)
+            self._allocated.add(subgraph)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._wrapper, name)
 
 
-def _spare_scalars(runner: Runner) -> Runner:
+def _fix_shapes(runner: Runner) -> Runner:
     if hasattr(runner, "_interpreter_wrapper"):
-        runner._interpreter_wrapper = _SparedScalars(runner._interpreter_wrapper)
+        runner._interpreter_wrapper = _FixedShapes(runner._interpreter_wrapper)
     return runner
 
 

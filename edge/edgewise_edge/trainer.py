@@ -16,7 +16,7 @@ from edgewise_edge import runtime as runtimes
 from edgewise_wire.artifact import Artifact
 from edgewise_wire.errors import ConfigError, InputError, ModelError
 from edgewise_wire.manifest import Manifest, TensorSpec
-from edgewise_wire.weights import Array, Weights, check
+from edgewise_wire.weights import Array, Weights, check, dtype_name
 
 Batch: TypeAlias = Mapping[str, Array]
 """The model's inputs, `labels` and `weight` by name, shaped and typed as the manifest says; weight 0 is padding."""
@@ -197,7 +197,7 @@ def _checked(signature: str, given: Batch, specs: Iterable[TensorSpec]) -> dict[
         if spec.name not in given:
             raise InputError(f"input {spec.name!r} of {signature!r}: expected {spec}, but it is missing")
         array = np.asarray(given[spec.name])
-        if array.shape != spec.shape or array.dtype.name != spec.dtype:
+        if array.shape != spec.shape or dtype_name(array.dtype) != spec.dtype:
             got = f"{array.dtype.name}[{', '.join(map(str, array.shape))}]"
             raise InputError(f"input {spec.name!r} of {signature!r}: expected {spec}, got {got}")
         out[spec.name] = array

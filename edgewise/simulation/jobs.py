@@ -59,7 +59,7 @@ class Setup:
     """Everything a worker must know to be of use, once.
 
     Attributes:
-        model: the `.tflite` file's path.
+        model: the `.tflite` file's path, or its bytes.
         client: the devices' half of the algorithm.
         options: of the recipe, as `edgewise.recipes.plan` takes them; a worker builds its own from them.
         training: what devices are asked to do.
@@ -71,7 +71,7 @@ class Setup:
         runtime: the TFLite runtime, empty for the best installed.
     """
 
-    model: str
+    model: str | bytes
     client: Client
     options: dict[str, Any]
     training: TrainingSettings

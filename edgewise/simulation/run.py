@@ -34,7 +34,7 @@ from edgewise_wire.transforms import get
 from edgewise_wire.weights import parameters
 
 CHECKPOINT_SECONDS = 10.0  # what a killed simulation has to do again at the most, a round aside
-ENGINES = ("local", "inline")
+ENGINES = ("local", "inline", "ray")
 UNTRAINED = "untrained.tflite"
 RUN, ROUNDS, CHECKPOINT, DEVICES, MODEL = (
     "simulation.json", "rounds.jsonl", "checkpoint.npz", "devices.npz", "model.tflite",
@@ -113,7 +113,7 @@ class Run:
         options: what is simulated.
         directory: where everything goes.
         workers: processes; one a core if left out.
-        engine: `local` or `inline`.
+        engine: `local`, `inline` or `ray`.
         resume: go on with what is in the directory; else it must hold no run.
         source: what named the data, to find them again.
 
@@ -282,6 +282,10 @@ def make_engine(kind: str, setup: Setup, data: TaskData, workers: int | None, si
         raise ConfigError(f"workers: expected at least 1, got {count}")
     if kind == "inline":
         return Inline(setup, data)
+    if kind == "ray":
+        from edgewise.simulation.ray_workers import RayWorkers
+
+        return RayWorkers(setup, data, workers)
     from edgewise.simulation.local import LocalWorkers
 
     return LocalWorkers(setup, data, count, size)
@@ -310,7 +314,7 @@ def simulate(
             or folder that `edgewise device import` reads; see `edgewise.simulation.sources.open_data` for more.
         directory: where the run's files go; a temporary one that is gone at the end if left out.
         workers: processes with one interpreter each; one a core if left out.
-        engine: `local` processes, or `inline` in this process.
+        engine: `local` processes, `inline` in this process, or `ray`: actors on a Ray cluster.
         resume: go on with the run in `directory`.
         on_round: called with each row of the history as it comes.
         stop: asked between two rounds; the run ends where it says yes.

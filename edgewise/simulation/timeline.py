@@ -22,6 +22,7 @@ from edgewise.simulation.roster import Kept, Roster, VirtualClock
 from edgewise_coordinator.buffered import BufferMachine
 from edgewise_coordinator.machine import Abandon, Assign, Close, Drop, Participant, Phase, RoundMachine, Status
 
+TINY_SECONDS = 1e-6  # far more than a float64's last bit at any time that a simulation reaches
 REPORT, GONE = 0, 1  # what a device does next: it reports, or its link breaks
 
 Failures = Mapping[tuple[int, int], str]
@@ -144,7 +145,9 @@ class Timeline:
     def _until_tick(self, machine: RoundMachine, failures: Failures, buffered: bool) -> None:
         """Let time pass until the machine has something to decide."""
         selecting = machine.phase is Phase.SELECTION
-        deadline, live, reports = machine.deadline(), machine.live, machine.reports
+        # A deadline that has come, but for the last bit of a sum in the machine, comes a moment later.
+        deadline = max(machine.deadline(), self._clock.now() + TINY_SECONDS)
+        live, reports = machine.live, machine.reports
         while True:
             waits = self._roster.availability.next_change(self._clock.now()) if selecting or buffered else math.inf
             moment = min(deadline, waits, self._events[0].at if self._events else math.inf)

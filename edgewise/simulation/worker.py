@@ -75,10 +75,10 @@ class Worker:
         try:
             local = self._update(job, vectors)
             update = self._coded(job, local.update)
-            factor = self._hand_in(job, local, update, total)
+            norm = _norm(local.update)
+            factor = self._hand_in(job, local, update, norm if update is local.update else _norm(update), total)
         except (RunError, InputError, ProtocolError) as error:
             return Done(job.device, error=str(error))
-        norm = float(np.sqrt(np.einsum("i,i->", local.update, local.update)))
         return Done(job.device, local.examples, local.loss, local.steps, norm, factor)
 
     def _update(self, job: Job, vectors: Vectors) -> LocalUpdate:
@@ -118,9 +118,9 @@ class Worker:
             self.states.save(RESIDUAL, job.device, job.round_id, encoded.residual, job.control_round)
         return self.codec.decode(encoded.data, len(update), key)
 
-    def _hand_in(self, job: Job, local: LocalUpdate, update: Flat, total: ExactSum) -> float:
+    def _hand_in(self, job: Job, local: LocalUpdate, update: Flat, norm: float, total: ExactSum) -> float:
         weight = self.recipe.weight(local.examples)
-        held = Held(update, weight, self._factor(job, Held(update, weight), total))
+        held = Held(update, weight, self._factor(job, Held(update, weight), norm, total))
         if self._spool is None:
             total.add_blocks(held.pieces(), held.weight, held.factor)
             return held.factor
@@ -128,17 +128,20 @@ class Worker:
         path.write_bytes(to_bytes(update))
         return held.factor
 
-    def _factor(self, job: Job, held: Held, total: ExactSum) -> float:
+    def _factor(self, job: Job, held: Held, norm: float, total: ExactSum) -> float:
         """Return the recipe's factor; the norm to its last bit is worked out only where it matters."""
-        if self.recipe.transform is unchanged:
-            rough = float(np.sqrt(np.einsum("i,i->", held.values, held.values)))
-            if rough * (1 + NORM_SLACK) <= self.setup.max_norm:
-                return 1.0
+        if self.recipe.transform is unchanged and norm * (1 + NORM_SLACK) <= self.setup.max_norm:
+            return 1.0
         norm = held.measure(total.check if self._spool is None else None, self.setup.max_norm)
         return self.recipe.transform(Arrival(norm, job.staleness))
 
     def _examples(self, device: int, *, held_out: bool) -> Examples:
         return examples_for(self.data.rows(device, held_out=held_out), self.trainer.manifest)
+
+
+def _norm(update: Flat) -> float:
+    """Return the L2 norm, to float32's precision."""
+    return float(np.sqrt(np.einsum("i,i->", update, update)))
 
 
 def recipe_of(setup: Setup) -> Recipe:

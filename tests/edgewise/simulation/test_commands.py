@@ -1,0 +1,145 @@
+"""`edgewise simulate` and `edgewise report`: what they say, what they leave behind, and one line for each mistake."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgewise.cli import main
+from edgewise.simulation.result import DeviceTable
+from edgewise_wire.artifact import Artifact
+from simulated import people
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("texts")
+    for name, sentences in people().items():
+        (folder / f"{name}.txt").write_text("\n".join(sentences))
+    return folder
+
+
+def ran(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    return int(ended.value.code or 0)
+
+
+def simulate(fixture_dir: Path, texts: Path, directory: Path, *more: object) -> int:
+    given = ("--data", texts, "--cohort", 3, "--rounds", 2, "--engine", "inline", "--dir", directory)
+    return ran("simulate", "--model", fixture_dir / "tiny.tflite", *given, *more)
+
+
+class Links(HTMLParser):
+    """Collects what a page would fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        if tag in ("script", "link", "img", "iframe", "object"):
+            self.found.append(tag)
+        self.found += [
+            v or "" for n, v in attributes if n in ("src", "href", "xlink:href") and not (v or "").startswith("#")
+        ]
+
+
+def test_a_run_leaves_its_files_and_tells_a_script(
+    fixture_dir: Path, texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert simulate(fixture_dir, texts, tmp_path, "--json", "--target", "loss=3.35", "--fleet", "pi-fleet") == 0
+    told = json.loads(capsys.readouterr().out)["run"]
+    assert told["rounds"] == 2
+    assert told["target"]["rounds"] == 1
+    assert told["hours"] > 0
+    assert told["bytes_up"] == 2 * 3 * 4 * sum(
+        s.size for s in Artifact.load(fixture_dir / "tiny.tflite").manifest.averaged
+    )
+    assert Artifact.load(told["model"]).manifest.name
+    table = DeviceTable.load(tmp_path / "devices.npz")
+    assert table.took_part.sum() == 6
+    assert np.isfinite(table.gains("loss")).all()
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_comparison_is_one_plot_and_one_report_without_anything_from_elsewhere(
+    fixture_dir: Path, texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert simulate(fixture_dir, texts, tmp_path, "--compare", "fedavg,fedprox:mu=0.1,scaffold", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert list(told) == ["fedavg", "fedprox:mu=0.1", "scaffold"]
+    assert (tmp_path / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    cohorts = [
+        [row["examples"] for row in map(json.loads, (tmp_path / name / "rounds.jsonl").read_text().splitlines())]
+        for name in ("fedavg", "fedprox-mu-0.1", "scaffold")
+    ]
+    assert cohorts[0] == cohorts[1] == cohorts[2]
+    assert ran("report", tmp_path) == 0
+    page = (tmp_path / "report.html").read_text()
+    links = Links()
+    links.feed(page)
+    assert links.found == []
+    assert not re.search(r"url\((?!#)", page)
+    assert page.count("<svg") >= 4
+    for words in ("fedprox-mu-0.1", "Who gains, who loses", "virtual", "MB up", "learning_rate"):
+        assert words in page
+
+
+def test_the_report_of_a_coordinators_run(tmp_path: Path) -> None:
+    row = {
+        "round": 0, "round_id": 1, "phase": "committed", "version": 0, "started": 0.0, "seconds": 1.0, "selected": 0,
+        "reported": 0, "failed": {}, "examples": 0, "train_loss": None, "bytes_up": 0, "bytes_down": 0, "reason": "",
+        "evaluated": 2, "loss": 2.0, "top1": 0.1,
+    }  # fmt: skip
+    later = {**row, "round": 1, "version": 1, "selected": 2, "reported": 2, "train_loss": 1.0, "loss": 1.5, "top1": 0.2}
+    (tmp_path / "rounds.jsonl").write_text("".join(json.dumps(one) + "\n" for one in (row, later)))
+    assert ran("report", tmp_path, "--out", tmp_path / "out.html") == 0
+    assert "20.00" in (tmp_path / "out.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("--rounds", "0"), "rounds: expected at least 1"),
+        (("--cohort", "0"), "at least 1 device"),
+        (("--cohort", "6"), "expected at most the 5 devices"),
+        (("--workers", "0"), "workers: expected at least 1"),
+        (("--fleet", "tablets"), "expected one of ideal, pi-fleet, phones, silo"),
+        (("--drop-out", "1.5"), "drop-out"),
+        (("--algorithm", "fedsgd"), "algorithm 'fedsgd': not known"),
+        (("--mu", "0.1"), "algorithm fedavg has no setting --mu"),
+        (("--compare", "fedavg"), "two algorithms or more"),
+        (("--compare", "fedavg,fedadam:speed=3"), "'speed=3' is no setting"),
+        (("--target", "top1"), "expected METRIC=NUMBER"),
+        (("--trace", "none.csv"), "none.csv: cannot be read"),
+        (("--data", "nothing.txt"), "nothing.txt"),
+        (("--data", "no.module:data"), "cannot be loaded"),
+        (("--data", "none.npz"), "none.npz: cannot be read"),
+        (("--devices", "-1"), "devices: expected 0 (all) or more"),
+        (("--compress", "zip"), "encoding 'zip'"),
+        (("--aggregator", "krum", "--attackers", "2"), "needs at least 7 reports"),
+        (("--resume",), "no simulation to resume"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_mistake_is_one_line_and_status_2(
+    arguments: tuple[str, ...], why: str, fixture_dir: Path, texts: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    assert simulate(fixture_dir, texts, tmp_path / "run", *arguments) == 2
+    told = capsys.readouterr().err.strip().splitlines()
+    assert len(told) == 1, told
+    assert why in told[0]
+
+
+def test_no_model_and_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ran("simulate", "--dir", tmp_path / "run") == 2
+    assert "--model" in capsys.readouterr().err
+    assert ran("report", tmp_path) == 2
+    assert "expected a run" in capsys.readouterr().err

@@ -1,0 +1,104 @@
+"""What devices hold: texts as a device's store has them, arrays checked against the model, rows dealt out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgewise.simulation import ArrayData
+from edgewise.simulation.data import text_data
+from edgewise.simulation.partition import by_label, evenly, unevenly
+from edgewise.simulation.sources import open_data
+from edgewise_edge.host import next_word_examples
+from edgewise_edge.store import ExampleStore
+from edgewise_wire.artifact import Artifact
+from edgewise_wire.errors import ConfigError, DataError
+from edgewise_wire.manifest import Manifest
+from simulated import people
+
+
+@pytest.fixture
+def manifest(fixture_dir: Path) -> Manifest:
+    return Artifact.load(fixture_dir / "tiny.tflite").manifest
+
+
+def arrays(manifest: Manifest, rows: int) -> dict[str, Any]:
+    specs = (*manifest.inputs, manifest.labels, manifest.weight)
+    return {spec.name: np.ones((rows, *spec.shape[1:]), spec.dtype) for spec in specs}
+
+
+def test_texts_become_the_rows_that_a_devices_store_gives(manifest: Manifest, tmp_path: Path) -> None:
+    texts = people(1)["pi-0"]
+    with ExampleStore(tmp_path / "examples.db") as store:
+        store.add_many(texts)
+        for held_out in (False, True):
+            real = next_word_examples(manifest, store.texts(held_out=held_out), held_out)
+            found = text_data({"pi-0": texts}, manifest).rows(0, held_out=held_out)
+            [batch] = real.batches(np.arange(len(real))) if len(real) <= manifest.batch else [None]
+            expected = next(iter(real.batches(np.arange(len(real)))))
+            for name, array in expected.items():
+                count = min(manifest.batch, len(real))
+                np.testing.assert_array_equal(array[:count], found[name][:count])
+            assert len(found["labels"]) == len(real)
+            del batch
+
+
+def test_fewer_devices_are_those_with_the_most_and_more_share(manifest: Manifest) -> None:
+    fewer = open_data(people(5), manifest, 2)
+    assert list(fewer.devices) == ["pi-3", "pi-4"]
+    more = open_data(people(5), manifest, 12)
+    assert len(more.devices) == 12
+    assert more.counts(held_out=False)[7] == open_data(people(5), manifest).counts(held_out=False)[2]
+    np.testing.assert_array_equal(more.rows(7, held_out=True)["labels"], more.rows(2, held_out=True)["labels"])
+
+
+def test_arrays_from_a_file(manifest: Manifest, tmp_path: Path) -> None:
+    np.savez(
+        tmp_path / "data.npz", device=np.array(["b", "a", "b"]), held_out=np.array([0, 0, 1]), **arrays(manifest, 3)
+    )
+    found = open_data(str(tmp_path / "data.npz"), manifest)
+    assert list(found.devices) == ["a", "b"]
+    assert found.counts(held_out=False).tolist() == [1, 1]
+    assert found.counts(held_out=True).tolist() == [0, 1]
+
+
+def test_what_does_not_fit_the_model_is_named(manifest: Manifest, tmp_path: Path) -> None:
+    good = arrays(manifest, 2)
+    with pytest.raises(DataError, match="device 'a': expected the array 'tokens'"):
+        ArrayData.of_devices({"a": ({"labels": good["labels"]}, good)}, manifest)
+    with pytest.raises(DataError, match=r"array 'labels': expected int32\[examples, \d+\], got float32\[2, 3\]"):
+        ArrayData.of_devices({"a": ({**good, "labels": np.ones((2, 3), "f4")}, good)}, manifest)
+    with pytest.raises(DataError, match="as many rows"):
+        ArrayData.of_devices({"a": ({**good, "labels": good["labels"][:1]}, good)}, manifest)
+    with pytest.raises(DataError, match="'colour' is no input"):
+        ArrayData.of_devices({"a": ({**good, "colour": good["labels"]}, good)}, manifest)
+    with pytest.raises(DataError, match="at least one device"):
+        ArrayData.of_devices({}, manifest)
+    with pytest.raises(DataError, match="sorted"):
+        ArrayData(["b", "a"], {}, np.zeros(2, "i8"), {}, np.zeros(2, "i8"))
+    np.savez(tmp_path / "data.npz", **good)
+    with pytest.raises(DataError, match="expected an array 'device'"):
+        open_data(tmp_path / "data.npz", manifest)
+
+
+def test_rows_are_dealt_out_once_each() -> None:
+    labels = np.repeat(np.arange(10), 50)
+    for shares in (evenly(500, 7), unevenly(500, [5, 3, 1]), by_label(labels, 20, 0.3)):
+        assert sorted(np.concatenate(shares).tolist()) == list(range(500))
+    assert max(map(len, evenly(500, 7))) - min(map(len, evenly(500, 7))) == 1
+    with pytest.raises(ConfigError, match="alpha"):
+        by_label(labels, 3, 0.0)
+
+
+def test_a_small_alpha_gives_devices_labels_of_their_own() -> None:
+    labels = np.repeat(np.arange(10), 100)
+
+    def largest(alpha: float) -> float:
+        shares = by_label(labels, 20, alpha)
+        return float(np.mean([np.bincount(labels[rows]).max() / len(rows) for rows in shares if len(rows)]))
+
+    assert largest(0.05) > 0.6
+    assert largest(1000.0) < 0.2

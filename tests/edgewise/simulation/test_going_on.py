@@ -1,0 +1,127 @@
+"""A run that was stopped, interrupted or killed goes on and ends in the bits of one that was not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgewise.simulation.engines import Inline
+from edgewise_wire.errors import ConfigError, DataError, InputError
+from simulated import bits, people, simulated
+
+
+def told(rows: list[Any]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in row.items() if name != "wall_seconds"} for row in rows]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"algorithm": "fedadam"},
+        {"algorithm": "scaffold"},
+        {"compress": "topk-0.1"},
+        {"buffer": 2, "concurrency": 4, "fleet": "pi-fleet"},
+        {"fleet": "phones", "over_selection": 1.3, "cohort": 2},
+        {"compress_down": "lloyd-4", "selection": "fair"},
+    ],
+    ids=str,
+)
+def test_stopped_and_resumed_it_ends_in_the_same_bits(
+    options: dict[str, Any], tmp_path: Path, fixture_dir: Path
+) -> None:
+    whole = simulated(fixture_dir, **{**options, "rounds": 5, "directory": tmp_path / "whole"})
+    seen: list[Any] = []
+    complete = False
+    while not complete:
+        before = len(seen)
+        last = simulated(
+            fixture_dir, **{**options, "rounds": 5}, directory=tmp_path / "parts", resume=bool(before),
+            on_round=seen.append, stop=lambda before=before: len(seen) >= before + 2,
+        )  # fmt: skip
+        complete = last.complete
+    assert len(seen) > 4
+    assert bits(last) == bits(whole)
+    assert told(last.history) == told(whole.history) == told(seen)
+    lines = (tmp_path / "parts" / "rounds.jsonl").read_text().splitlines()
+    assert told([json.loads(line) for line in lines]) == told(whole.history)
+    assert (last.devices.took_part == whole.devices.took_part).all()
+    assert last.devices.gains("loss").tolist() == whole.devices.gains("loss").tolist()
+
+
+def test_an_interrupted_round_is_begun_anew(tmp_path: Path, fixture_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = simulated(fixture_dir, rounds=4, algorithm="scaffold")
+    train, calls = Inline.train, [0]
+
+    def interrupted(self: Inline, jobs: Any) -> Any:
+        done = train(self, jobs)
+        calls[0] += 1
+        if calls[0] == 3:  # the round is computed, its devices' states are written, and nothing of it may count
+            raise KeyboardInterrupt
+        return done
+
+    monkeypatch.setattr(Inline, "train", interrupted)
+    options = {"rounds": 4, "algorithm": "scaffold", "directory": tmp_path / "run"}
+    with pytest.raises(KeyboardInterrupt):
+        simulated(fixture_dir, **options)
+    last = simulated(fixture_dir, **options, resume=True)
+    assert [row["round"] for row in last.history] == [0, 1, 2, 3, 4]
+    assert bits(last) == bits(whole)
+
+
+@pytest.mark.integration
+def test_a_killed_command_resumes_from_its_checkpoint_with_none_of_its_options(
+    tmp_path: Path, fixture_dir: Path
+) -> None:
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    for name, sentences in people().items():
+        (texts / f"{name}.txt").write_text("\n".join(sentences))
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "edgewise", "simulate", "--dir", str(run)]
+    options = ["--model", str(fixture_dir / "tiny.tflite"), "--data", str(texts), "--cohort", "3", "--rounds", "100000"]
+    process = subprocess.Popen([*command, *options, "--workers", "2"], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    while "round 30 of" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "--resume" in err
+    state = (run / "rounds.jsonl").read_text().splitlines()
+    count = len(state) + 20
+    again = subprocess.Popen([*command, "--resume"], stderr=subprocess.PIPE, text=True)
+    assert again.stderr is not None
+    assert again.stderr.readline()
+    time.sleep(0.5)
+    os.kill(again.pid, signal.SIGKILL)
+    again.wait()
+    done = subprocess.run([*command, "--resume", "--rounds", str(count)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    whole = simulated(fixture_dir, rounds=count, cohort=3, epochs=1, workers=1, engine="inline", data=str(texts))
+    assert (run / "model.tflite").read_bytes() == whole.model
+
+
+def test_a_directory_is_not_written_over(tmp_path: Path, fixture_dir: Path) -> None:
+    simulated(fixture_dir, directory=tmp_path, rounds=1)
+    with pytest.raises(InputError, match="holds a simulation"):
+        simulated(fixture_dir, directory=tmp_path, rounds=1)
+    with pytest.raises(InputError, match="no simulation to resume"):
+        simulated(fixture_dir, directory=tmp_path / "other", resume=True)
+
+
+def test_only_rounds_and_workers_may_change(tmp_path: Path, fixture_dir: Path) -> None:
+    simulated(fixture_dir, directory=tmp_path, rounds=1)
+    with pytest.raises(ConfigError, match=r"begun with learning_rate 0.5, not 0.25"):
+        simulated(fixture_dir, directory=tmp_path, resume=True, learning_rate=0.25)
+    with pytest.raises(DataError, match="devices was 5, now it is 4"):
+        simulated(fixture_dir, directory=tmp_path, resume=True, data=people(4))
+    longer = simulated(fixture_dir, directory=tmp_path, resume=True, rounds=2)
+    assert bits(longer) == bits(simulated(fixture_dir, rounds=2))
