@@ -14,7 +14,7 @@ from edgewise.recipes import recipe_options
 from edgewise.simulation.compare import applying, folder_of, variants
 from edgewise.simulation.population import PRESETS
 from edgewise.simulation.result import Result
-from edgewise.simulation.run import ENGINES, RUN, Options, Run, open_run, options_of
+from edgewise.simulation.run import ENGINES, RUN, Options, Run, on_wire, open_run, options_of
 from edgewise.simulation.view import SimulationView, duration, summary
 from edgewise_wire.errors import ConfigError, DataError, RunError
 from edgewise_wire.transforms import EXAMPLES
@@ -73,6 +73,7 @@ NOT_OPTIONS = ("model", "data", "directory", "workers", "engine", "resume", "com
     "--dir", "directory", default=Path("runs/simulation"), show_default=True, type=click.Path(path_type=Path),
     help="Where history, checkpoint, model, plot and the table of devices go.",
 )  # fmt: skip
+@click.option("--wire", is_flag=True, help="Real coordinator and agents over a broker in memory: slow, whole.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --dir; it needs none of its options again.")
 @click.option("--json", "as_json", is_flag=True, help="End with one JSON line on standard output.")
 def command(**given: Any) -> None:
@@ -105,11 +106,21 @@ def _one(given: dict[str, Any], folder: Path, variant: dict[str, Any], label: st
     chosen = {name: value for name, value in given.items() if name not in NOT_OPTIONS}
     if variant:
         chosen = applying(variant, chosen)
+    if given["wire"]:
+        return _on_wire(given, options_of(chosen), folder, label)
     with open_run(
         given["model"], _said("data", given), options_of(chosen), folder, workers=given["workers"],
         engine=given["engine"], resume=given["resume"], said=_said_names(),
     ) as run:  # fmt: skip
         return _go(run, label)
+
+
+def _on_wire(given: dict[str, Any], options: Options, folder: Path, label: str) -> Result:
+    if given["model"] is None:
+        raise ConfigError("simulate --wire: expected a model, also on resuming; name its file with --model")
+    view = SimulationView(options.rounds, label)
+    with view:
+        return on_wire(given["model"], given["data"], options, folder, resume=given["resume"], on_row=view.add)
 
 
 def _go(run: Run, label: str) -> Result:

@@ -298,6 +298,7 @@ def simulate(
     directory: str | Path | None = None,
     workers: int | None = None,
     engine: str = "local",
+    wire: bool = False,
     resume: bool = False,
     on_round: Callable[[Row], None] | None = None,
     stop: Callable[[], bool] | None = None,
@@ -315,6 +316,8 @@ def simulate(
         directory: where the run's files go; a temporary one that is gone at the end if left out.
         workers: processes with one interpreter each; one a core if left out.
         engine: `local` processes, `inline` in this process, or `ray`: actors on a Ray cluster.
+        wire: run the real coordinator and real agents over a broker in memory instead (see `wire`); slower, for up to
+            200 devices of the `ideal` fleet. Resuming needs the same arguments again.
         resume: go on with the run in `directory`.
         on_round: called with each row of the history as it comes.
         stop: asked between two rounds; the run ends where it says yes.
@@ -338,6 +341,9 @@ def simulate(
     chosen = options_of(options)
     with contextlib.ExitStack() as stack:
         folder = Path(directory) if directory is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if wire:
+            path = stack.enter_context(_as_file(model))
+            return on_wire(path, data, chosen, folder, resume=resume, stop=stop, on_row=on_round)
         run = stack.enter_context(
             open_run(
                 stack.enter_context(_as_file(model)), data, chosen, folder, workers=workers, engine=engine,
@@ -346,6 +352,34 @@ def simulate(
         )  # fmt: skip
         run.go(stop or (lambda: False), on_round or (lambda row: None))
         return run.result()
+
+
+def on_wire(
+    model: Path,
+    data: Any,
+    options: Options,
+    directory: Path,
+    *,
+    resume: bool = False,
+    stop: Callable[[], bool] | None = None,
+    on_row: Callable[[Row], None] | None = None,
+) -> Result:
+    """Simulate with messages; see `simulate`, `wire` and `open_run` for the arguments.
+
+    Raises:
+        ConfigError: if the options need virtual time that messages do not have, or there are too many devices.
+    """
+    from edgewise.simulation.wire import run_on_wire
+
+    if options.fleet != "ideal" or options.trace or options.drop_out:
+        raise ConfigError("wire: messages take no virtual time and devices are always there; leave the fleet 'ideal'")
+    if (directory / "run").exists() and not resume:
+        raise InputError(f"{directory}: holds a simulation; go on with --resume, or choose another --dir")
+    artifact = Artifact.load(model)
+    opened = open_data(data, artifact.manifest, options.devices)
+    made = plan(options.recipe_options(opened))
+    never = stop or (lambda: False)
+    return run_on_wire(artifact, opened, options.settings(opened), made, directory, never, on_row or (lambda row: None))
 
 
 @contextlib.contextmanager
