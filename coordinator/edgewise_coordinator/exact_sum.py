@@ -137,8 +137,7 @@ class ExactSum:
             return
         # One pass says yes for nearly every piece: no term is larger than the root of the sum of squares. The margin of
         # 4 covers that sum's rounding; what overflows, is not finite or comes near the limit is looked at closely.
-        with np.errstate(over="ignore", invalid="ignore"):
-            squares = float(np.einsum("i,i->", piece, piece))
+        squares = float(np.einsum("i,i->", piece, piece))  # which warns of no overflow
         if squares * weight * weight < TERM_LIMIT * TERM_LIMIT / 4:
             return
         # max and min, not abs: no temporary. A NaN makes either of them NaN, and the comparison below false.

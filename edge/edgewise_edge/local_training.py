@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -156,9 +157,16 @@ class ArrayExamples:
             yield {name: self._rows(array, numbers) for name, array in self._arrays.items()}
 
     def _rows(self, array: Array, numbers: Order) -> Array:
+        if len(numbers) == self._batch:
+            return array.take(numbers, axis=0)
         out = np.zeros((self._batch, *array.shape[1:]), array.dtype)
         np.take(array, numbers, axis=0, out=out[: len(numbers)])
         return out
+
+
+@lru_cache(maxsize=4096)
+def _words(device: str) -> NDArray[np.uint32]:
+    return np.frombuffer(hashlib.sha256(device.encode()).digest(), "<u4").astype(np.uint32)
 
 
 def device_generator(seed: int, round_number: int, device: str) -> np.random.Generator:
@@ -168,10 +176,9 @@ def device_generator(seed: int, round_number: int, device: str) -> np.random.Gen
         >>> int(device_generator(1, 2, "pi-7").integers(1000)) == int(device_generator(1, 2, "pi-7").integers(1000))
         True
     """
-    name = np.frombuffer(hashlib.sha256(device.encode()).digest(), "<u4")
     words = [seed & 0xFFFFFFFF, seed >> 32, round_number & 0xFFFFFFFF, round_number >> 32]
     # An array is the same entropy as a list of its words, in half the time.
-    return np.random.default_rng(np.concatenate([np.array(words, np.uint32), name]))
+    return np.random.default_rng(np.concatenate([np.array(words, np.uint32), _words(device)]))
 
 
 def train_locally(

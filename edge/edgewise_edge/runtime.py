@@ -25,7 +25,6 @@ VARIABLE = "EDGEWISE_RUNTIME"
 NOTICE = b"Created TensorFlow Lite XNNPACK delegate"
 Tensors: TypeAlias = Mapping[str, NDArray[Any]]
 """A signature's inputs or outputs by name."""
-Runner: TypeAlias = Callable[..., dict[str, NDArray[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ class Session:
 
     def __init__(self, model: str | bytes, *, threads: int, runtime: Runtime) -> None:
         self.runtime = runtime
-        self._runners: dict[str, Runner] = {}
+        self._signatures: dict[str, _Signature] = {}
         try:
             with _without_notice():
                 self._interpreter = _interpreter(model, threads, runtime)
@@ -99,7 +98,7 @@ class Session:
             ModelError: if the graph has no such signature or a kernel fails.
         """
         try:
-            return self._runner(signature)(**inputs)
+            return self._signature(signature)(inputs)
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"signature {signature!r} failed in {self.runtime}: {_first_line(error)}") from error
 
@@ -110,65 +109,54 @@ class Session:
             ModelError: as `call`.
         """
         try:
-            runner = self._runner(signature)
-            wrapper = getattr(runner, "_interpreter_wrapper", None)
-            if not isinstance(wrapper, _FixedShapes):
-                found = runner(**inputs)
-                return {name: partial(found.__getitem__, name) for name in found}
-            wrapper.owner = self._interpreter
-            try:
-                return cast("dict[str, Callable[[], NDArray[Any]]]", runner(**inputs))
-            finally:
-                wrapper.owner = None
+            return self._signature(signature).deferred(inputs)
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"signature {signature!r} failed in {self.runtime}: {_first_line(error)}") from error
 
-    def _runner(self, signature: str) -> Runner:
-        runner = self._runners.get(signature)
-        if runner is None:
-            runner = self._runners[signature] = _fix_shapes(self._interpreter.get_signature_runner(signature))
-        return runner
+    def _signature(self, name: str) -> _Signature:
+        found = self._signatures.get(name)
+        if found is None:
+            runner = self._interpreter.get_signature_runner(name)
+            found = self._signatures[name] = _Signature(self._interpreter, runner)
+        return found
 
 
-class _FixedShapes:
-    """LiteRT's wrapper of an interpreter, never asked to give an input the shape that it has.
+class _Signature:
+    """One signature, called without the runtime's own signature runner.
 
-    Shapes are the manifest's and do not change, so tensors are allocated before the first call only: a call of a small
-    model takes half as long. For scalars there is more to it: a signature runner resizes every input to its own shape
-    before each call, which for them is an empty list, and on aarch64 `ResizeInputTensor` of LiteRT 2.0.3, 2.1.6 and
-    2.3.0 then clears minus four bytes: a segmentation fault in every training step. x86-64 does not show it, nor does
-    tflite-runtime 2.14.
+    Shapes are the manifest's and do not change, so tensors are allocated once and no input is ever resized. A signature
+    runner does both before each call, which takes a small model half of its time, and more: for a scalar it asks for
+    the shape of an empty list, and on aarch64 `ResizeInputTensor` of LiteRT 2.0.3, 2.1.6 and 2.3.0 then clears minus
+    four bytes, a segmentation fault in every training step. x86-64 does not show it, nor does tflite-runtime 2.14.
     """
 
-    def __init__(self, wrapper: Any) -> None:
-        self._wrapper = wrapper
-        self._allocated: set[int] = set()
-        self.SetTensor, self.Invoke = wrapper.SetTensor, wrapper.Invoke  # as attributes: found without __getattr__
-        self.owner: Any = None  # of views; without one outputs are copied, as ever
+    def __init__(self, interpreter: Any, runner: Any) -> None:
+        self._interpreter = interpreter
+        self._wrapper = runner._interpreter_wrapper
+        self._subgraph: int = runner._subgraph_index
+        self._inputs: dict[str, int] = dict(runner._inputs)
+        self._outputs: list[tuple[str, int]] = list(runner._outputs)
+        self._wrapper.AllocateTensors(self._subgraph)
 
-    def GetTensor(self, index: int, subgraph: int) -> Any:  # noqa: N802
-        """Return a copy of a tensor, or what makes a view of it."""
-        if self.owner is None:
-            return self._wrapper.GetTensor(index, subgraph)
-        return partial(self._wrapper.tensor, self.owner, index, subgraph)
+    def __call__(self, inputs: Tensors) -> dict[str, NDArray[Any]]:
+        """Return copies of the outputs."""
+        self._invoke(inputs)
+        get, subgraph = self._wrapper.GetTensor, self._subgraph
+        return {name: get(index, subgraph) for name, index in self._outputs}
 
-    def ResizeInputTensor(self, index: int, shape: NDArray[Any], strict: bool, subgraph: int) -> None:  # noqa: N802
-        """Leave the shape as it is; a value of another one is refused when it is set."""
+    def deferred(self, inputs: Tensors) -> dict[str, Callable[[], NDArray[Any]]]:
+        """Return what gives views of the outputs, good until the next call of any signature."""
+        self._invoke(inputs)
+        view, owner, subgraph = self._wrapper.tensor, self._interpreter, self._subgraph
+        return {name: partial(view, owner, index, subgraph) for name, index in self._outputs}
 
-    def AllocateTensors(self, subgraph: int) -> None:  # noqa: N802
-        """Allocate a subgraph's tensors once."""
-        if subgraph not in self._allocated:
-            self._wrapper.AllocateTensors(subgraph)
-            self._allocated.add(subgraph)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._wrapper, name)
-
-
-def _fix_shapes(runner: Runner) -> Runner:
-    if hasattr(runner, "_interpreter_wrapper"):
-        runner._interpreter_wrapper = _FixedShapes(runner._interpreter_wrapper)
-    return runner
+    def _invoke(self, inputs: Tensors) -> None:
+        if inputs.keys() != self._inputs.keys():
+            raise ValueError(f"expected the inputs {', '.join(self._inputs)}, got {', '.join(inputs)}")
+        put, subgraph = self._wrapper.SetTensor, self._subgraph
+        for name, value in inputs.items():
+            put(self._inputs[name], value, subgraph)
+        self._wrapper.Invoke(subgraph)
 
 
 def _interpreter(model: str | bytes, threads: int, runtime: Runtime) -> Any:

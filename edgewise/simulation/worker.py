@@ -5,6 +5,7 @@ It knows neither pipes nor shared memory; `local`, `inline` and `ray_engine` bri
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -141,7 +142,7 @@ class Worker:
 
 def _norm(update: Flat) -> float:
     """Return the L2 norm, to float32's precision."""
-    return float(np.sqrt(np.einsum("i,i->", update, update)))
+    return math.sqrt(np.einsum("i,i->", update, update))
 
 
 def recipe_of(setup: Setup) -> Recipe:

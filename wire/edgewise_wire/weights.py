@@ -108,19 +108,26 @@ def unflatten(flat: Flat, specs: Iterable[WeightSpec]) -> dict[str, Array]:
     Raises:
         InputError: if `flat` has another length than the specs ask for.
     """
-    specs = [spec for spec in specs if spec.averaged]
-    if flat.shape != (parameters(specs),):
-        raise InputError(
-            f"flat weights: expected float32[{parameters(specs)}], got {flat.dtype.name}{list(flat.shape)}"
-        )
-    out: dict[str, Array] = {}
-    at = 0
+    places, total = _layout(tuple(specs))
+    if flat.shape != (total,):
+        raise InputError(f"flat weights: expected float32[{total}], got {flat.dtype.name}{list(flat.shape)}")
+    return {
+        spec.name: flat[place].reshape(spec.shape).astype(spec.dtype, copy=False)
+        if spec.dtype != "float32"
+        else flat[place].reshape(spec.shape)
+        for spec, place in places
+    }
+
+
+@lru_cache(maxsize=64)
+def _layout(specs: tuple[WeightSpec, ...]) -> tuple[tuple[tuple[WeightSpec, slice], ...], int]:
+    """Return each averaged weight with its place in a flat vector, and the vector's length."""
+    places, at = [], 0
     for spec in specs:
-        end = at + spec.size
-        part = flat[at:end].reshape(spec.shape)
-        out[spec.name] = part if spec.dtype == "float32" else part.astype(spec.dtype)
-        at = end
-    return out
+        if spec.averaged:
+            places.append((spec, slice(at, at + spec.size)))
+            at += spec.size
+    return tuple(places), at
 
 
 def to_bytes(flat: Flat) -> bytes:
