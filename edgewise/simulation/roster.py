@@ -62,7 +62,7 @@ class Roster:
         self._useful = examples > 0
         self.kept = Kept(np.zeros(len(names), np.bool_), np.zeros(len(names), np.int64))
         self._numbers = {name: number for number, name in enumerate(names)}
-        self._found: tuple[float, Numbers] | None = None
+        self._found: tuple[float, NDArray[np.bool_], Numbers] | None = None
 
     def number(self, name: str) -> int:
         """Return a device's number."""
@@ -73,8 +73,8 @@ class Roster:
         now = self._clock.now()
         if self._found is None or self._found[0] != now:
             mask = self.availability.online(now) & self._useful & ~self.kept.busy
-            self._found = now, np.flatnonzero(mask)
-        return self._found[1]
+            self._found = now, mask, np.flatnonzero(mask)
+        return self._found[2]
 
     def available(self) -> int:
         """Return how many there are."""
@@ -86,7 +86,9 @@ class Roster:
 
     def candidates(self) -> Sequence[Candidate]:
         """Return them, sorted by name; each is made when it is looked at."""
-        return _Candidates(self, self.free())
+        numbers = self.free()
+        assert self._found is not None  # noqa: S101  free() has just made it
+        return _Candidates(self, numbers, self._found[1])
 
     def take(self, numbers: Numbers, training_round: int) -> None:
         """Note that devices are at work."""
@@ -94,9 +96,14 @@ class Roster:
         self.kept.last_round[numbers] = training_round
         self._found = None
 
-    def release(self, numbers: Numbers | list[int]) -> None:
-        """Note that they are not any more."""
-        self.kept.busy[numbers] = False
+    def release(self, number: int) -> None:
+        """Note that one of them is not any more."""
+        self.kept.busy[number] = False
+        self._found = None
+
+    def release_all(self) -> None:
+        """Note that nobody is at work."""
+        self.kept.busy[:] = False
         self._found = None
 
     def snapshot(self) -> Kept:
@@ -112,8 +119,8 @@ class Roster:
 class _Candidates(Sequence[Candidate]):
     """Candidates that exist while somebody looks at them: of 100,000 a uniform draw looks at 1,000."""
 
-    def __init__(self, roster: Roster, numbers: Numbers) -> None:
-        self._roster, self._numbers = roster, numbers
+    def __init__(self, roster: Roster, numbers: Numbers, mask: NDArray[np.bool_]) -> None:
+        self._roster, self._numbers, self._mask = roster, numbers, mask
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -124,11 +131,15 @@ class _Candidates(Sequence[Candidate]):
     def __getitem__(self, at: slice) -> Sequence[Candidate]: ...
     def __getitem__(self, at: int | slice) -> Candidate | Sequence[Candidate]:
         if isinstance(at, slice):
-            return _Candidates(self._roster, self._numbers[at])
+            return [self._candidate(number) for number in self._numbers[at].tolist()]
         return self._candidate(int(self._numbers[at]))
 
     def __iter__(self) -> Iterator[Candidate]:
         return map(self._candidate, self._numbers.tolist())
+
+    def lists(self, device: str) -> bool:
+        """Return whether a device of this name is one of them."""
+        return bool(self._mask[self._roster.number(device)])
 
     def _candidate(self, number: int) -> Candidate:
         roster = self._roster

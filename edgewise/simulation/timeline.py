@@ -11,6 +11,7 @@ import heapq
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -118,7 +119,7 @@ class Timeline:
                 if isinstance(action, Assign):
                     assign.append(self._roster.number(action.device))
                 elif isinstance(action, Drop):
-                    self._roster.release([self._roster.number(action.device)])
+                    self._roster.release(self._roster.number(action.device))
                 elif isinstance(action, (Close, Abandon)):
                     return self._ended(machine, assigned, buffered)
             if assign:
@@ -136,11 +137,13 @@ class Timeline:
         ends = now + np.where(lost, draws[1] * seconds, seconds)
         leaves = self._roster.availability.until(devices, now)
         gone = lost | (leaves < ends)
-        for device, at, breaks in zip(devices.tolist(), np.minimum(ends, leaves).tolist(), gone.tolist(), strict=True):
-            heapq.heappush(self._events, Event(at, device, GONE if breaks else REPORT, machine.round_id))
-            if population.latency[device] < machine.settings.accept_timeout:
-                name = self._roster.names[device]
-                machine.accepted(name, machine.participants[name].attempt)
+        moments, kinds = np.minimum(ends, leaves).tolist(), np.where(gone, GONE, REPORT).tolist()
+        self._events += map(Event, moments, devices.tolist(), kinds, repeat(machine.round_id))
+        heapq.heapify(self._events)
+        in_time = population.latency[devices] < machine.settings.accept_timeout
+        for device in devices[in_time].tolist():
+            name = self._roster.names[device]
+            machine.accepted(name, machine.participants[name].attempt)
 
     def _until_tick(self, machine: RoundMachine, failures: Failures, buffered: bool) -> None:
         """Let time pass until the machine has something to decide."""
@@ -169,7 +172,7 @@ class Timeline:
         if event.kind == GONE:
             machine.presence(name, False)
             return -1
-        self._roster.release([event.device])
+        self._roster.release(event.device)
         why = failures.get((event.device, event.round_id))
         if why is not None:
             machine.failed(name, found.attempt, why)
@@ -191,5 +194,5 @@ class Timeline:
         self.carried = [p for p in participants if p.status.live] if buffered else []
         if not buffered:
             self._events.clear()
-            self._roster.release(np.arange(len(self._roster.names)))
+            self._roster.release_all()
         return Played(reporters, len(machine.participants), failed, machine.reason, assigned)

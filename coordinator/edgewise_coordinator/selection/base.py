@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -61,13 +60,18 @@ class Selection:
         return chosen
 
 
+@runtime_checkable
+class Listed(Protocol):
+    """Candidates that can say who is among them without being looked through."""
+
+    def lists(self, device: str) -> bool:
+        """Return whether a device of this name is one of them."""
+
+
 def _among(chosen: Sequence[str], candidates: Sequence[Candidate]) -> bool:
-    """Whether all of `chosen` are candidates; these come sorted by name, so nobody else need be looked at."""
-    for device in chosen:
-        at = bisect_left(candidates, device, key=lambda c: c.device)
-        if at == len(candidates) or candidates[at].device != device:
-            return False
-    return True
+    if isinstance(candidates, Listed):
+        return all(map(candidates.lists, chosen))
+    return set(chosen) <= {c.device for c in candidates}
 
 
 def round_generator(seed: int, round_id: int, draw: int = 0) -> np.random.Generator:
