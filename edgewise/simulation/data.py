@@ -161,6 +161,23 @@ class RepeatedData:
         return self.data.rows(device % len(self.data.devices), held_out=held_out)
 
 
+def batches_a_pass(data: TaskData, manifest: Manifest, max_examples: int = 0) -> Counts:
+    """Return how many batches each device's training examples make: int64[devices].
+
+    Where short sentences share rows it is that of their given order; shuffled they may make one more or less.
+    """
+    counts = data.counts(held_out=False)
+    used = np.minimum(counts, max_examples) if max_examples else counts
+    if not manifest.packs:
+        return -(-used // manifest.batch)
+    if isinstance(data, RepeatedData):
+        return np.resize(batches_a_pass(data.data, manifest, max_examples), len(counts))
+    from edgewise_edge.next_word import examples_for
+
+    rows = (examples_for(data.rows(device, held_out=False), manifest) for device in range(len(counts)))
+    return np.array([one.count(np.arange(n)) for one, n in zip(rows, used.tolist(), strict=True)], np.int64)
+
+
 def text_data(people: Mapping[str, Iterable[str]], manifest: Manifest, every: int = 5) -> ArrayData:
     """Return a next-word model's data: one person's messages are one device's; every fifth is held out.
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from edgewise.simulation.checkpoint import Checkpoint
-from edgewise.simulation.data import TaskData
+from edgewise.simulation.data import TaskData, batches_a_pass
 from edgewise.simulation.engines import Engine, Partial
 from edgewise.simulation.jobs import Done, Job, Measured
 from edgewise.simulation.population import FleetModel, draw
@@ -77,7 +77,7 @@ class Simulator:
         availability = parts.fleet.availability(names, settings.seed)
         self.roster = Roster(names, examples, availability, self.clock)
         population = draw(parts.fleet, len(names), manifest, settings.seed)
-        self.work = self._workload(examples)
+        self.work = self._workload()
         self.timeline = Timeline(self.roster, population, self.work, self.clock, settings.seed)
         self.downlink = Downlink(parts.directory, settings.downlink, self.parameters)
         self.tells = bool(parts.recipe.algorithm.client.correction) or get(settings.training.encoding).stateful
@@ -265,14 +265,14 @@ class Simulator:
             took_part=np.zeros(devices, np.int64),
         )  # fmt: skip
 
-    def _workload(self, examples: np.ndarray[Any, np.dtype[np.int64]]) -> Workload:
-        training, batch = self.parts.settings.training, self.parts.artifact.manifest.batch
-        used = np.minimum(examples, training.max_examples) if training.max_examples else examples
+    def _workload(self) -> Workload:
+        training = self.parts.settings.training
+        batches = batches_a_pass(self.parts.data, self.parts.artifact.manifest, training.max_examples)
         numbers = self.parts.recipe.size(self.parameters)
         down = 4 * self.parameters * (2 if self.parts.recipe.algorithm.client.control else 1)
         if self.parts.settings.downlink:
             down = get(self.parts.settings.downlink).size(self.parameters)
-        return Workload(training.epochs * -(-used // batch), down, get(training.encoding).size(numbers))
+        return Workload(training.epochs * batches, down, get(training.encoding).size(numbers))
 
     def _measured_devices(self) -> list[int]:
         counts = self.parts.data.counts(held_out=True)

@@ -25,7 +25,8 @@ from edgewise_edge.agent import Agent
 from edgewise_edge.home import Home
 from edgewise_edge.host import Counts
 from edgewise_edge.link import Identity
-from edgewise_edge.local_training import ArrayExamples, Examples, TrainerLike
+from edgewise_edge.local_training import Examples, TrainerLike
+from edgewise_edge.next_word import examples_for
 from edgewise_edge.trainer import Trainer
 from edgewise_wire.artifact import Artifact
 from edgewise_wire.clock import ManualClock
@@ -73,8 +74,7 @@ class DataHost:
 
     def examples(self, manifest: Manifest, kind: Kind) -> Examples:
         """Return the device's examples."""
-        rows = self._data.rows(self._device, held_out=kind is Kind.EVALUATE)
-        return ArrayExamples(rows, manifest.batch)
+        return examples_for(self._data.rows(self._device, held_out=kind is Kind.EVALUATE), manifest)
 
     def release(self) -> None:
         """Keep the trainer: others use it."""

@@ -18,6 +18,7 @@ from edgewise.simulation.local import LocalWorkers
 from edgewise.simulation.run import make_engine
 from edgewise_coordinator.settings import RoundSettings, Settings, TrainingSettings
 from edgewise_edge.local_training import device_generator, run_to_end, train_locally
+from edgewise_edge.next_word import examples_for
 from edgewise_edge.trainer import Trainer
 from edgewise_wire.artifact import Artifact
 from edgewise_wire.weights import flatten, parameters
@@ -76,10 +77,8 @@ def test_a_round_is_fedavg_by_hand(fixture_dir: Path) -> None:
     specs = trainer.manifest.weights
     before = flatten(trainer.get_weights(), specs)
     data, total, new = text_data(people(), trainer.manifest), 0, np.zeros(parameters(specs))
-    from edgewise_edge.local_training import ArrayExamples
-
     for number, name in enumerate(data.devices):
-        examples = ArrayExamples(data.rows(number, held_out=False), trainer.manifest.batch)
+        examples = examples_for(data.rows(number, held_out=False), trainer.manifest)
         rng = device_generator(3, 2, name)  # round 1 measured the first version
         work = train_locally(trainer, before, examples, epochs=2, learning_rate=0.5, max_examples=0, rng=rng)
         local = run_to_end(work)

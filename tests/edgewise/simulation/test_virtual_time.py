@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from edgewise.simulation.availability import DAY, Always, Diurnal, Traced, read_trace
+from edgewise.simulation.data import text_data
 from edgewise.simulation.population import PRESETS, DeviceClass, FleetModel, draw, fleet_model
+from edgewise_edge.next_word import examples_for
 from edgewise_wire.artifact import Artifact
 from edgewise_wire.errors import ConfigError, DataError
 from simulated import people, simulated
@@ -84,9 +86,12 @@ def test_a_round_takes_what_its_slowest_counted_device_takes(tmp_path: Path, fix
         tmp_path, classes=[{"name": "x", "seconds_per_step": 2.0, "latency": 1.0, "down_mbps": 1e9, "up_mbps": 1e9}]
     )
     found = simulated(fixture_dir, rounds=1, cohort=5, fleet=fleet, evaluate_every=0)
-    batch = Artifact.load(fixture_dir / "tiny.tflite").manifest.batch
-    longest = max(len([t for n, t in enumerate(texts, 1) if n % 5]) for texts in people().values())
-    assert found.history[-1]["seconds"] == pytest.approx(1.0 + 2 * math.ceil(longest / batch) * 2.0, abs=1e-3)
+    manifest = Artifact.load(fixture_dir / "tiny.tflite").manifest
+    data = text_data(people(), manifest)
+    examples = [examples_for(data.rows(number, held_out=False), manifest) for number in range(5)]
+    most = max(one.count(np.arange(len(one))) for one in examples)
+    assert most > 1
+    assert found.history[-1]["seconds"] == pytest.approx(1.0 + 2 * most * 2.0, abs=1e-3)
 
 
 def test_over_selection_takes_the_fastest_and_lets_the_others_go(tmp_path: Path, fixture_dir: Path) -> None:
