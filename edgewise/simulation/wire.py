@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,10 @@ class DataHost:
     def examples(self, manifest: Manifest, kind: Kind) -> Examples:
         """Return the device's examples."""
         return examples_for(self._data.rows(self._device, held_out=kind is Kind.EVALUATE), manifest)
+
+    def texts(self) -> Sequence[str]:
+        """Return nothing: a simulated device holds examples, and its text is not asked for words."""
+        return ()
 
     def release(self) -> None:
         """Keep the trainer: others use it."""
