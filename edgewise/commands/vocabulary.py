@@ -93,6 +93,7 @@ def discover(directory: Path, out: Path, as_json: bool, **o: Any) -> None:
     tls = secured.tls
     with directory_lock(directory):
         transport = MqttTransport(url, f"edgewise-{fleet}-vocabulary", ca=tls.ca, cert=tls.cert, key=tls.key)
+        transport.connect()
         search = Discovery(
             transport, directory, fleet, hitters, cohort, rounds, members=secured.members, seal=secured.seal
         )
