@@ -1,11 +1,15 @@
-"""One training step of the next-word model: ours and the plain autodiff export side by side, on each runtime.
+"""One training step of the next-word model: ours, the plain autodiff export and other frameworks, side by side.
 
     .venv/bin/python benchmarks/train_step.py [--json] [--threads 1 2] [--rounds 3] [--steps 40]
+        [--peer numpy] [--peer tensorflow-xla] [--peer torch=/path/to/python] [--peer torch-compiled=/path/to/python]
+        [--peer jax=/path/to/python]
 
-Each peer lives in a process of its own; the peers take turns, a few steps each, so that whatever else the machine does
-meets all of them. Reported are the medians of the rounds' medians, in wall-clock and in CPU time (which agree unless
-another job took the core), and the process's high-water mark (VmHWM). With one thread the process is pinned to one
-core. tflite-runtime needs NumPy 1 and so an environment of its own (`make test` makes it; `--tflite-python` names it).
+1,422,250 parameters, a batch of 16 rows of 20 words. Each contestant lives in a process of its own; they take turns, a
+few steps each, so that whatever else the machine does meets all of them. Reported are the medians of the rounds'
+medians, in wall-clock and in CPU time (which agree unless another job took the core), and the process's high-water mark
+(VmHWM). With one thread the process is pinned to one core. `products` are the step's matrix products alone, what no
+layout can fall below on that runtime. tflite-runtime needs NumPy 1 and so an environment of its own (`make test` makes
+it; `--tflite-python` names it). A peer is a framework in this Python, or in the one given; none is needed.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RUNTIMES = {"ai_edge_litert": Path(sys.executable), "tflite_runtime": ROOT / ".venv-tflite" / "bin" / "python"}
+PEERS = ("numpy", "torch", "torch-compiled", "tensorflow", "tensorflow-xla", "jax")
 
 WORKER = """
 import json, os, sys, time
@@ -36,13 +41,13 @@ start = time.perf_counter()
 trainer = Trainer(path, threads=threads, runtime=runtime)
 with np.load(batches) as arrays:
     given = {name: arrays[name] for name in arrays}
-count, at = len(given["tokens"]), 0
+count, at, losses = len(given["tokens"]), 0, []
 def step():
     global at
     batch = {name: array[at % count] for name, array in given.items()}
     at += 1
     start, busy = time.perf_counter(), time.process_time()
-    trainer.train_step(batch, 0.1)
+    losses.append(trainer.train_step(batch, 0.1).loss)
     return 1000 * (time.perf_counter() - start), 1000 * (time.process_time() - busy)
 first = step()
 ready = time.perf_counter() - start
@@ -51,6 +56,7 @@ for line in sys.stdin:
     status = dict(row.split(":", 1) for row in open("/proc/self/status"))
     high = int(status["VmHWM"].split()[0]) / 1024
     found = {"ms": taken, "cpu_ms": busy, "peak_mb": high, "ready_s": ready, "runtime": trainer.runtime}
+    found["losses"] = losses[:3]
     print(json.dumps(found), flush=True)
 """
 
@@ -97,26 +103,28 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         models = _models(Path(folder), options)
         batches = _batches(Path(folder), options)
-        rows = [
-            row
-            for runtime in options.runtimes
-            for threads in options.threads
-            for row in measure(models, batches, runtime, threads, options)
-        ]
+        weights = _weights(Path(folder), models)
+        rows = [row for threads in options.threads for row in measure(models, batches, weights, threads, options)]
     for row in rows:
-        base = next(r for r in rows if r["graph"] == "autodiff" and _place(r) == _place(row))
-        row["of_autodiff"] = round(row["ms"] / base["ms"], 3)
+        base = next((r for r in rows if r["graph"] == "autodiff" and _place(r) == _place(row)), None)
+        ours = next((r for r in rows if r["graph"] == "edgewise" and r["threads"] == row["threads"]), None)
+        row["of_autodiff"] = round(row["cpu_ms"] / base["cpu_ms"], 2) if base else None
+        row["of_edgewise"] = round(row["ms"] / ours["ms"], 2) if ours else None
     print(json.dumps({"cores": os.cpu_count(), "batch": options.batch, "rows": rows}) if options.json else _table(rows))
 
 
-def measure(models: dict[str, Path], batches: Path, runtime: str, threads: int, options: Any) -> list[dict[str, Any]]:
-    """Let the graphs take turns on one runtime."""
-    python = options.tflite_python if runtime == "tflite_runtime" else RUNTIMES[runtime]
+def measure(models: dict[str, Path], batches: Path, weights: Path, threads: int, options: Any) -> list[dict[str, Any]]:
+    """Let all contestants with so many threads take turns."""
     peers = []
-    for graph, path in models.items():
-        command = [str(python), "-c", WORKER, str(path), runtime, str(threads), str(batches)]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        peers.append(Peer(graph, runtime, threads, process))
+    for runtime in options.runtimes:
+        python = options.tflite_python if runtime == "tflite_runtime" else RUNTIMES[runtime]
+        for graph, path in models.items():
+            command = [str(python), "-c", WORKER, str(path), runtime, str(threads), str(batches)]
+            peers.append(Peer(graph, runtime, threads, _started(command, threads)))
+    for name, python in options.peer:
+        command = [python, str(Path(__file__).with_name("train_step_peers.py"))]
+        command += [name, str(threads), str(batches), str(weights)]
+        peers.append(Peer(name, "", threads, _started(command, threads)))
     for peer in peers:
         peer.run(6)
         peer.medians.clear()
@@ -128,7 +136,35 @@ def measure(models: dict[str, Path], batches: Path, runtime: str, threads: int, 
         assert peer.process.stdin is not None
         peer.process.stdin.close()
         peer.process.wait()
+    _check_losses(peers)
     return [peer.row() for peer in peers]
+
+
+def _started(command: Sequence[str], threads: int) -> subprocess.Popen[str]:
+    limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **limits}
+    )
+
+
+def _check_losses(peers: Sequence[Peer]) -> None:
+    """All must compute the same: a contestant that computes something else is none."""
+    known = next((peer.last["losses"] for peer in peers if peer.graph != "products"), [])
+    for peer in peers:
+        apart = max((abs(a - b) for a, b in zip(peer.last["losses"], known, strict=True)), default=0.0)
+        if peer.graph != "products" and not apart < 1e-3:
+            raise SystemExit(f"{peer.graph} {peer.last['runtime']}: losses {peer.last['losses']}, expected {known}")
+
+
+def _weights(folder: Path, models: dict[str, Path]) -> Path:
+    """Write the weights that every contestant begins with."""
+    import numpy as np
+
+    from edgewise_wire.artifact import Artifact
+
+    path = folder / "weights.npz"
+    np.savez(path, **Artifact.load(next(iter(models.values()))).weights())
+    return path
 
 
 def _place(row: dict[str, Any]) -> tuple[str, int]:
@@ -157,6 +193,7 @@ def _batches(folder: Path, options: Any) -> Path:
         lengths = rng.choice(known, shape[:2])
     used = np.arange(20) < lengths[..., None]
     tokens, labels = (rng.integers(4, 10_000, shape) * used for _ in range(2))
+    tokens[:, :, 0] = 2  # each row begins with the start mark
     path = folder / "batches.npz"
     np.savez(path, tokens=tokens.astype("i4"), labels=labels.astype("i4"), weight=used.astype("f4"))
     options.batch = f"16 x 20, {used.mean():.0%} of the positions have a label"
@@ -165,16 +202,22 @@ def _batches(folder: Path, options: Any) -> Path:
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:
     head = (
-        "| graph | runtime | threads | ms a step | range | CPU ms | of autodiff | peak MB | first step after s |\n"
-        + "| --- " * 9
-        + "|"
+        "| what | runtime | threads | ms a step | range | CPU ms | CPU of autodiff's | ms of edgewise's | peak MB"
+        " | first step after s |\n" + "| --- " * 10 + "|"
     )
     lines = [
         f"| {r['graph']} | {r['runtime']} | {r['threads']} | {r['ms']} | {r['range'][0]}-{r['range'][1]} "
-        f"| {r['cpu_ms']} | {r['of_autodiff']} | {r['peak_mb']} | {r['ready_s']} |"
+        f"| {r['cpu_ms']} | {r['of_autodiff'] or '–'} | {r['of_edgewise'] or '–'} | {r['peak_mb']} | {r['ready_s']} |"
         for r in rows
     ]
     return "\n".join([head, *lines])
+
+
+def _peer(text: str) -> tuple[str, str]:
+    name, _, python = text.partition("=")
+    if name not in PEERS:
+        raise argparse.ArgumentTypeError(f"{name!r}: expected one of {', '.join(PEERS)}")
+    return name, python or sys.executable
 
 
 def _options() -> Any:
@@ -183,10 +226,13 @@ def _options() -> Any:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--graphs", nargs="+", default=["autodiff", "edgewise", "low-memory"])
+    parser.add_argument("--graphs", nargs="+", default=["autodiff", "products", "edgewise", "low-memory"])
     parser.add_argument("--runtimes", nargs="+", choices=RUNTIMES, default=None)
     parser.add_argument("--tflite-python", type=Path, default=RUNTIMES["tflite_runtime"])
     parser.add_argument("--lengths", type=Path, help="a text file: sentences are as long as its lines have words")
+    parser.add_argument(
+        "--peer", action="append", default=[], type=_peer, metavar="NAME[=PYTHON]", help=f"one of {', '.join(PEERS)}"
+    )
     options = parser.parse_args()
     if options.runtimes is None:
         options.runtimes = [name for name in RUNTIMES if name != "tflite_runtime" or options.tflite_python.exists()]

@@ -199,7 +199,6 @@ for _name, _layers in {
     "LayerNormalization": [layers.LayerNormalization, {}],
     "GroupNormalization": [layers.GroupNormalization, {"groups": 2}],
     "GroupNormalization, instance": [layers.GroupNormalization, {"groups": -1}],
-    "ConvLSTM1D": [layers.ConvLSTM1D, {"filters": 3, "kernel_size": 2}],
     "UnitNormalization": [layers.UnitNormalization, {}],
     "UpSampling2D, nearest": [layers.UpSampling2D, {"size": 2}],
     "UpSampling2D, bilinear": [layers.UpSampling2D, {"size": 2, "interpolation": "bilinear"}],
