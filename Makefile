@@ -73,7 +73,7 @@ fixtures: .venv/.dev
 .venv-tflite/.ready: pyproject.toml
 	$(OLD_PYTHON) -m venv .venv-tflite
 	.venv-tflite/bin/python -m pip install --quiet --upgrade pip
-	.venv-tflite/bin/python -m pip install --quiet 'tflite-runtime==2.14.0' 'numpy<2' pytest pytest-timeout hypothesis
+	.venv-tflite/bin/python -m pip install --quiet 'tflite-runtime==2.14.0' 'numpy<2' 'cryptography>=42' pytest pytest-timeout hypothesis
 	.venv-tflite/bin/python -m pip install --quiet --editable .
 	touch $@
 

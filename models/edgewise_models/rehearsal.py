@@ -174,7 +174,9 @@ def _compare_changes(got: Weights, expected: Rehearsal, number: int) -> tuple[fl
             raise ModelError(f"the proof failed: weight {name!r} moved further than any weight does in TensorFlow")
         if sure.any():
             weight = max(weight, _close(f"weight {name!r} after step {number}", got[name][sure], array[sure]))
-            apart = float(np.linalg.norm((got[name] - array)[sure]))
+            # Each of the two was rounded where it is kept, so a change that is less than that cannot be told from none.
+            rounding = float(np.linalg.norm(np.spacing(np.abs(array[sure]).astype(np.float32))))
+            apart = max(0.0, float(np.linalg.norm((got[name] - array)[sure])) - rounding)
             least = max(NEGLIGIBLE * most, 1e-9) * np.sqrt(np.count_nonzero(sure))
             scale = max(float(np.linalg.norm((array - start[name])[sure])), float(least))
             what = f"the change of weight {name!r} in step {number}, less TensorFlow's, in parts of it,"

@@ -35,7 +35,7 @@ def real(world, fixture_dir):
 
 
 def until(world, kind):
-    for _ in range(300):
+    for _ in range(900):
         world.agent.step()
         found = world.bodies(kind)
         if found:

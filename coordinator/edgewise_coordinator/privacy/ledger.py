@@ -53,7 +53,9 @@ class Ledger:
             path.touch(mode=0o600)  # before SQLite makes it with the mode of any file
             self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
             self._db.execute("PRAGMA journal_mode=DELETE")
-            self._db.execute("PRAGMA synchronous=FULL")
+            # EXTRA syncs the folder after the journal is deleted: with FULL a power cut can bring a committed row's
+            # journal back, and the release would count as not spent.
+            self._db.execute("PRAGMA synchronous=EXTRA")
             self._db.execute("PRAGMA secure_delete=ON")
             self._db.executescript(SCHEMA)
 

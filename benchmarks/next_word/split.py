@@ -1,0 +1,65 @@
+"""The split of the NUS SMS corpus that every figure of this benchmark is about.
+
+Each person's messages in file order: the first 80 % train, the next 10 % validate, the last 10 % test; people with
+fewer than ten messages only train. The vocabulary is the `vocabulary` most frequent words of the training messages.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgewise_edge.next_word import Rows, rows
+from edgewise_edge.readers import read_people
+from edgewise_edge.tokenizer import WordTokenizer, words_of
+
+STEPS = 20  # words of a message that count
+FEWEST = 10  # messages of a person who is tested
+WORDS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Messages by person, and the words that the model knows."""
+
+    train: dict[str, list[str]]
+    validation: dict[str, list[str]]
+    test: dict[str, list[str]]
+    tokenizer: WordTokenizer
+
+    def rows(self, part: dict[str, list[str]], *, for_evaluation: bool) -> Rows:
+        """Return all messages of a part as rows of ids, person after person."""
+        return pooled(part.values(), self.tokenizer, for_evaluation=for_evaluation)
+
+
+def pooled(people: Iterable[list[str]], tokenizer: WordTokenizer, *, for_evaluation: bool) -> Rows:
+    """Return the rows of many people's messages."""
+    messages = (message for person in people for message in person)
+    return rows(messages, tokenizer, steps=STEPS, for_evaluation=for_evaluation)
+
+
+def read_split(path: Path, words: int = WORDS) -> Split:
+    """Return the split of the corpus at `path`."""
+    train, validation, test = {}, {}, {}
+    for person, messages in read_people(path).items():
+        n = len(messages)
+        first, second = (n * 8 // 10, n * 9 // 10) if n >= FEWEST else (n, n)
+        train[person] = messages[:first]
+        if n >= FEWEST:
+            validation[person], test[person] = messages[first:second], messages[second:]
+    return Split(train, validation, test, WordTokenizer(most_frequent_words(train.values(), words)))
+
+
+def most_frequent_words(people: Iterable[list[str]], count: int) -> list[str]:
+    """Return the most frequent words among the first `STEPS` of each message, ties by spelling."""
+    counts = Counter(word for person in people for message in person for word in words_of(message)[:STEPS])
+    return sorted(counts, key=lambda word: (-counts[word], word))[:count]
+
+
+def word_positions(found: Rows) -> int:
+    """Return how many positions recall counts."""
+    return int(np.count_nonzero(found.weight))
