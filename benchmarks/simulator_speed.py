@@ -95,6 +95,7 @@ def write_data(case: str, folder: Path) -> None:
     rename = dict(zip(artifact.weights(), ("kernel_1", "bias_1", "kernel_2", "bias_2"), strict=False))
     for name, value in artifact.weights().items():
         task[f"weight/{rename[name] if case == 'small' else name}"] = value
+        task[f"name/{rename[name] if case == 'small' else name}"] = name
     np.savez(folder / "task.npz", **task, rate=RATES[case], kind="next-word" if case == "large" else "table")
 
 
@@ -219,15 +220,15 @@ def contestants(case: str, folder: Path, rounds: int, peers: dict[str, str]) -> 
     return found
 
 
-def check(folder: Path, label: str, case: str) -> float:
+def check(folder: Path, label: str) -> float:
     """Return how far a program's first average is from the bare loop's, relative to the largest change."""
     with np.load(folder / "loop-1.npz") as a, np.load(folder / f"{label}.npz") as b, np.load(folder / "task.npz") as t:
         names = [name[7:] for name in t.files if name.startswith("weight/")]
         theirs = {name: b[name] for name in b.files}
-        ours = dict(zip(names, (a[name] for name in a.files), strict=True)) if case == "small" else dict(a)
+        ours = {name: a[str(t[f"name/{name}"])] for name in names}
         worst, largest = 0.0, 0.0
         for name in names:
-            mine = next(v for k, v in ours.items() if k == name)
+            mine = ours[name]
             worst = max(worst, float(np.abs(mine - theirs[name]).max()))
             largest = max(largest, float(np.abs(mine - t[f"weight/{name}"]).max()))
     return worst / largest
@@ -245,7 +246,7 @@ def measure(case: str, rounds: int, turns: int, peers: dict[str, str]) -> list[d
             for label, command in programs.items():
                 print(f"{case}: {label} ({turn + 1} of {turns}) …", file=sys.stderr)
                 results[label].append(run(command))
-        away = {label: check(folder, label, case) for label in programs if label.split(",")[0] in PEERS}
+        away = {label: check(folder, label) for label in programs if label.split(",")[0] in PEERS}
     for label, value in away.items():
         if value > AGREE:
             raise SystemExit(f"{label}: its first average is {value:.1e} of the largest change away from the loop's")
