@@ -101,12 +101,14 @@ class ParticipationLog:
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             if version > SCHEMA_VERSION:
                 raise DataError(f"{path}: written by a newer edgewise (version {version}); update this one")
+            self._db.execute("BEGIN IMMEDIATE")  # all of a change of version, or nothing of it
             self._db.execute(f"CREATE TABLE IF NOT EXISTS participation ({_TABLE})")
             for since, name, default in ADDED if version else ():
                 if version < since:  # CREATE leaves an older version's table as it was
                     self._db.execute(f"ALTER TABLE participation ADD COLUMN {name} NOT NULL DEFAULT {default}")
             self._db.execute("CREATE INDEX IF NOT EXISTS by_time ON participation (began)")
             self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            self._db.execute("COMMIT")
         except sqlite3.OperationalError as error:
             raise UnavailableError(f"{path}: cannot be opened ({error})") from error
         except sqlite3.DatabaseError as error:

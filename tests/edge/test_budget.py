@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 
 from edgewise_edge.budget import DAY, Budget
-from edgewise_edge.participation import Outcome, ParticipationLog, Used
+from edgewise_edge.participation import ADDED, Outcome, ParticipationLog, Used
 from edgewise_edge.policy import Policy
 from edgewise_wire.clock import ManualClock
 from edgewise_wire.messages import Assignment, Kind
@@ -109,7 +109,8 @@ def test_a_log_of_the_first_version_is_taken_over(log, tmp_path):
     took(log, TODAY - 100)
     path = tmp_path / "log.sqlite"
     with sqlite3.connect(path) as db:
-        db.execute("ALTER TABLE participation DROP COLUMN bytes_metered")
+        for _, column, _ in ADDED:
+            db.execute(f"ALTER TABLE participation DROP COLUMN {column.split()[0]}")
         db.execute("PRAGMA user_version = 1")
     again = ParticipationLog(path)
     assert again.used(0.0, TODAY) == Used(2, 60.0, 3_000_000, 0)
