@@ -82,9 +82,10 @@ def command(directory: Path | None, as_json: bool, **options: Any) -> None:
     demo = Demo(run, Console(stderr=True), options)
     # Ended by `kill` or `timeout` it takes its processes with it, as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    people = demo.people()  # what is wrong with the text is told before anything is served
     with dashboard_at(run, None if options["no_dashboard"] else options["dashboard"]) as page:
         try:
-            results = demo.run()
+            results = demo.run(people)
         except KeyboardInterrupt:
             click.echo(f"Stopped. To go on, give the same options and --dir {run}.", err=True)
             raise click.exceptions.Exit(STOPPED) from None
@@ -115,9 +116,8 @@ class Demo:
         self.spare = 0
         directory.mkdir(parents=True, exist_ok=True)
 
-    def run(self) -> Results:
-        """Do everything and return what came of it."""
-        people = self._people()
+    def run(self, people: list[Person]) -> Results:
+        """Do everything with these people's text and return what came of it."""
         with Processes(self.directory / "logs") as processes:
             untrained = self._export(processes)
             with open_broker(self.options["broker"], self.directory / "broker") as url:
@@ -126,7 +126,12 @@ class Demo:
         trained = Path(json.loads(answer.splitlines()[-1])["model"])
         return self._results(people, trained)
 
-    def _people(self) -> list[Person]:
+    def people(self) -> list[Person]:
+        """Read the text, write the word list, and give each device its person's messages.
+
+        Raises:
+            DataError: if there is no text to be had, or of too few people.
+        """
         data: Path | None = self.options["data"]
         if data is None:
             from edgewise.corpus import generate, words

@@ -85,7 +85,7 @@ def test_a_model_has_one_training_graph_unless_more_are_asked_for_and_worth_it()
     assert NextWord().train_variants == ()
     assert NextWord(steps=7, batch=9, buckets=True).train_variants == ()
     assert NextWord(low_memory=True, buckets=True).train_variants == ()
-    assert [(v.steps, v.rows) for v in NextWord(buckets=True).train_variants] == [(20, 80), (20, 160)]
+    assert [(v.steps, v.rows) for v in NextWord(batch=16, buckets=True).train_variants] == [(20, 80), (20, 160)]
 
 
 def test_sentences_that_share_a_row_train_as_they_would_in_rows_of_their_own(fixture_dir: Path) -> None:
