@@ -58,7 +58,8 @@ def operations(directory: Path, refusals: Path | None, metrics: str | None) -> I
         yield Operations(directory, refusals)
         return
     try:
-        from edgewise_coordinator.metrics import MetricsServer, parse_listen
+        from edgewise_coordinator.listen import parse_listen
+        from edgewise_coordinator.metrics import MetricsServer
     except ModuleNotFoundError as error:
         raise UnavailableError(f"--metrics needs {error.name!r}: pip install 'edgewise[coordinator]'") from error
     with MetricsServer(*parse_listen(metrics)) as server:

@@ -14,25 +14,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from edgewise_coordinator.snapshot import Snapshot, illness
-from edgewise_wire.errors import ConfigError, UnavailableError
+from edgewise_wire.errors import UnavailableError
 
 REQUEST_SECONDS = 5.0  # a client that dawdles is cut off
-
-
-def parse_listen(text: str, what: str = "metrics") -> tuple[str, int]:
-    """Read `HOST:PORT`; `:9464` is the loopback.
-
-    Raises:
-        ConfigError: if it is not of that form.
-
-    Example:
-        >>> parse_listen("127.0.0.1:9464")
-        ('127.0.0.1', 9464)
-    """
-    host, _, port = text.rpartition(":")
-    if not port.isdigit() or int(port) > 65_535:
-        raise ConfigError(f"{what} address {text[:80]!r}: expected HOST:PORT, such as 127.0.0.1:9464")
-    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 class SnapshotCollector(Collector):

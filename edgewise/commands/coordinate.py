@@ -16,6 +16,7 @@ from edgewise.commands.secured import SecuredFleet
 from edgewise.dashboard.option import LOCAL, dashboard_at
 from edgewise.engines import collecting, engine_options
 from edgewise.links import connected
+from edgewise.listening import check_address
 from edgewise.live import counted
 from edgewise.operating import log_to_stderr, operations, print_configuration, read_configuration
 from edgewise.privacy_options import privacy_options, private_plan, promised
@@ -106,12 +107,17 @@ STOPPED = 130  # what shells give a command that Ctrl-C ended
 @click.option("--json", "as_json", is_flag=True, help="End with one JSON line on standard output.")
 @click.option(
     "--dashboard",
+    callback=check_address,
     is_flag=False,
     flag_value=LOCAL,
     metavar="[HOST:PORT]",
     help=f"Serve a page that shows the fleet and its rounds as they happen, on {LOCAL} unless you say where.",
 )
-@click.option("--metrics", help="HOST:PORT for /metrics (Prometheus), /healthz and /status; keep it inside.")
+@click.option(
+    "--metrics",
+    callback=check_address,
+    help="HOST:PORT for /metrics (Prometheus), /healthz and /status; keep it inside.",
+)
 @click.option(
     "--log",
     "log_kind",

@@ -22,6 +22,7 @@ from edgewise.dashboard.option import LOCAL, dashboard_at
 from edgewise.demo.people import Person, choose, settle
 from edgewise.demo.processes import Processes, run_to_end
 from edgewise.demo.results import Results, draw, prompts_for, read_rows, suggest
+from edgewise.listening import check_address
 from edgewise.live import percent
 from edgewise.vocabulary import build_vocabulary, write_vocabulary
 from edgewise_edge.tokenizer import WordTokenizer
@@ -65,7 +66,14 @@ CLIP_NORM = 1.0  # lets SGD take the large steps that a recurrent network's rare
 @click.option("--broker", default="embedded", show_default=True, help="embedded, mosquitto, or an mqtt:// address.")
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where the run goes. [default: runs/<time>]")
 @click.option("--seed", default=0, show_default=True, help="Of the corpus, the weights and the selection.")
-@click.option("--dashboard", default=LOCAL, show_default=True, metavar="HOST:PORT", help="Where the page is served.")
+@click.option(
+    "--dashboard",
+    callback=check_address,
+    default=LOCAL,
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where the page is served.",
+)
 @click.option("--no-dashboard", is_flag=True, help="Serve no page.")
 @click.option("--json", "as_json", is_flag=True, help="End with one JSON line on standard output.")
 def command(directory: Path | None, as_json: bool, **options: Any) -> None:

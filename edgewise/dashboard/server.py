@@ -16,7 +16,7 @@ import uvicorn
 
 from edgewise.dashboard.app import Dashboard
 from edgewise.dashboard.option import LOCAL
-from edgewise_coordinator.metrics import parse_listen
+from edgewise_coordinator.listen import parse_listen
 from edgewise_wire.errors import UnavailableError
 
 TOKEN_VARIABLE = "EDGEWISE_DASHBOARD_TOKEN"  # noqa: S105  the variable's name

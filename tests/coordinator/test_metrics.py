@@ -90,12 +90,3 @@ def test_the_link_to_the_broker_is_watched(scene: Make) -> None:
     assert not taken(s)["connected"]
     s.coordinator.take(Connected())
     assert taken(s)["connected"]
-
-
-def test_an_address_is_host_and_port() -> None:
-    assert metrics.parse_listen("0.0.0.0:9464") == ("0.0.0.0", 9464)
-    assert metrics.parse_listen(":0") == ("127.0.0.1", 0)
-    assert metrics.parse_listen("[::1]:80") == ("::1", 80)
-    for wrong in ("9464x", "host:", "host:70000"):
-        with pytest.raises(ConfigError, match="HOST:PORT"):
-            metrics.parse_listen(wrong)

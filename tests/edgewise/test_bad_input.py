@@ -62,6 +62,14 @@ def test_a_broker_that_is_no_address(tmp_path: Path, fixture_dir: Path, capsys: 
     assert "mqtt://" in fails(capsys, "coordinate", "--model", model, "--broker", "http://x", "--dir", tmp_path / "run")
 
 
+@pytest.mark.parametrize("option", ["--dashboard", "--metrics"])
+def test_a_place_to_listen_that_is_no_address(
+    option: str, tmp_path: Path, fixture_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = ("coordinate", "--model", fixture_dir / "tiny.tflite", "--broker", "mqtt://127.0.0.1:1", "--dir", tmp_path)
+    assert f"{option} address 'nonsense': expected HOST:PORT" in fails(capsys, *run, option, "nonsense")
+
+
 def test_an_empty_text_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "texts").mkdir()
     assert "what is read" in fails(capsys, "demo", "--data", tmp_path / "texts", "--dir", tmp_path / "run")
