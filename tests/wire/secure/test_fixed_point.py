@@ -56,7 +56,7 @@ def test_the_mean_is_the_weighted_mean_to_a_step(bits: int) -> None:
 
 
 def test_rounding_is_right_on_average() -> None:
-    """A number of 0.3 steps, 40,000 times: the mean is 0.3 within five standard errors (false alarm 6e-7)."""
+    """A number of 0.3 steps, 40,000 times: the mean is 0.3 within five standard errors; the dice are fixed."""
     form = FixedPoint(1, 8, 1.0)
     words = form.encode(np.full(40_000, 0.3 * form.step, "f4"), 1, 0.0, dice())[:-2]
     assert set(words.tolist()) == {0, 1}

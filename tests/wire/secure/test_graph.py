@@ -3,6 +3,7 @@ import random
 
 import pytest
 
+import chance
 from edgewise_wire.errors import ConfigError
 from edgewise_wire.secure.graph import Graph, Plan, least_quorum, plan, unsafe
 
@@ -25,7 +26,7 @@ def test_the_seed_decides_who_is_whose_neighbour() -> None:
 
 
 def test_each_pair_is_as_likely_as_another() -> None:
-    """Over 400 seeds a pair of 20 devices is linked 4/19 of the time; chi-square over 190 pairs, false alarm 1e-6."""
+    """Over 400 seeds a pair of 20 devices is linked 4/19 of the time; chi-square over 190 pairs, fixed seeds."""
     counts = [[0] * 20 for _ in range(20)]
     for seed in range(400):
         graph = Graph(seed.to_bytes(32, "big"), 20, 4)
@@ -35,7 +36,7 @@ def test_each_pair_is_as_likely_as_another() -> None:
     expected = 400 * 4 / 19
     spread = sum((counts[i][j] - expected) ** 2 / expected for i in range(20) for j in range(i))
     # Fixed degrees make the pairs a little dependent, and the statistic smaller than chi-square with 189 degrees.
-    assert spread < 189 + 4.75 * math.sqrt(2 * 189) + 20
+    assert spread < chance.chi_square(189)
 
 
 @pytest.mark.parametrize("size", [2, 3, 8, 64, 256, 1024, 1536])
@@ -70,7 +71,7 @@ def test_drop_outs_at_random_leave_enough_shares() -> None:
     for _ in range(200):
         silent = set(generator.sample(range(128), 32))
         failed += any(len(set(graph.neighbours(i)) - silent) < made.threshold for i in range(128))
-    assert failed <= 6  # 200 · 2^-7 = 1.6 at most; more than 6 has a chance below 0.005
+    assert failed <= 6  # 200 · 2^-7 = 1.6 at most; the seeds are fixed
 
 
 def test_no_gap_that_a_coordinator_makes_lets_it_unmask_a_part_of_the_ring() -> None:
