@@ -1,68 +1,141 @@
-"""The same model trained centrally: one device that holds everybody's messages, through the very trainer of devices."""
+"""The same model trained on a server that has everybody's messages: AdamW on the gradients of the same `.tflite`."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from model import examples, recall
+from adamw import AdamW
+from model import recall
 from split import Split
 
 from edgewise.baselines import Recall
-from edgewise_edge.local_training import device_generator, run_to_end, train_locally
-from edgewise_edge.next_word import Rows
+from edgewise_edge.local_training import Batch, device_generator
+from edgewise_edge.next_word import Rows, examples_for
+from edgewise_edge.tokenizer import FIRST_WORD, UNKNOWN
 from edgewise_edge.trainer import Trainer
-from edgewise_wire.weights import Flat, flatten, from_bytes, parameters, to_bytes
+from edgewise_wire.weights import Array, Flat, Weights, flatten, unflatten
+
+PROBE = 64.0  # the rate of the step that tells a gradient: so large that float32 weights do not round it away
+SAVED_STEPS = 500  # what a killed run has to do again at the most
 
 
 @dataclass(frozen=True, slots=True)
 class Central:
-    """Epochs of SGD; the rate falls along half a cosine from `learning_rate` to a hundredth of it."""
+    """Epochs of AdamW; the rate climbs to `learning_rate` over the share `warm_up` of all steps, then falls to zero.
 
-    epochs: int = 12
-    learning_rate: float = 4.0
+    `word_dropout` of the words that the model reads become the unknown word, drawn anew in each epoch; the words that
+    it has to tell stay (Bowman et al. 2016, §3.1).
+    """
 
-    def rate(self, epoch: int) -> float:
-        """Return the learning rate of an epoch, from 0."""
-        share = 0.5 * (1 + math.cos(math.pi * epoch / max(self.epochs - 1, 1)))
-        return self.learning_rate * (0.01 + 0.99 * share)
+    epochs: int = 6
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    word_dropout: float = 0.1
+    warm_up: float = 0.03
+
+    def rate(self, done: float) -> float:
+        """Return the learning rate after the share `done` of all steps."""
+        return self.learning_rate * min(done / self.warm_up if self.warm_up else 1.0, (1 - done) / (1 - self.warm_up))
+
+
+class Run:
+    """One training run in its folder: `state.npz` to go on from, and `best.npy`."""
+
+    def __init__(self, model: Path, rows: Rows, central: Central, seed: int, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.trainer, self.rows, self.central, self.seed, self.folder = Trainer(model), rows, central, seed, folder
+        self.weights = flatten(self.trainer.get_weights(), self.trainer.manifest.weights)
+        self.optimizer = AdamW.fresh(len(self.weights), central.weight_decay)
+        self.epoch = self.at = 0
+        self.history: list[dict[str, Any]] = []
+        self._load()
+
+    def train(self, split: Split, say: Callable[[str], None]) -> tuple[Flat, list[dict[str, Any]]]:
+        """Go on to the last epoch; return the weights of the one that did best on validation text, and all epochs."""
+        measured = split.rows(split.validation, for_evaluation=True)
+        while self.epoch < self.central.epochs:
+            loss = self._epoch()
+            found = recall(self.trainer, self.weights, measured)
+            if not self.history or found.top1 > max(one["top1"] for one in self.history):
+                np.save(self.folder / "best.npy", self.weights)
+            self.history.append({"epoch": self.epoch + 1, "loss": loss, "top1": found.top1, "top3": found.top3})
+            self.epoch, self.at = self.epoch + 1, 0
+            self._save()
+            done = f"epoch {self.epoch} of {self.central.epochs}"
+            say(f"central, seed {self.seed}, {done}: loss {loss:.3f}, {told(found)}")
+        best: Flat = np.load(self.folder / "best.npy")
+        return best, self.history
+
+    def _epoch(self) -> float:
+        """Take the epoch's steps from `at` on; return the mean loss of those taken now."""
+        batches = self._batches()
+        loss_sum = weight_sum = 0.0
+        for number, batch in enumerate(batches):
+            if number < self.at:
+                continue
+            loss, weight = self._step(batch, (self.epoch + number / len(batches)) / self.central.epochs)
+            loss_sum, weight_sum = loss_sum + loss * weight, weight_sum + weight
+            self.at = number + 1
+            if self.at % SAVED_STEPS == 0:
+                self._save()
+        return loss_sum / max(weight_sum, 1.0)
+
+    def _batches(self) -> list[Batch]:
+        """Return the epoch's batches: a function of the seed and the epoch."""
+        rng = device_generator(self.seed, self.epoch, "central")
+        tokens = self.rows.tokens
+        dropped = (rng.random(tokens.shape, np.float32) < self.central.word_dropout) & (tokens >= FIRST_WORD)
+        rows = self.rows._replace(tokens=np.where(dropped, np.int32(UNKNOWN), tokens))
+        examples = examples_for(rows._asdict(), self.trainer.manifest)
+        return list(examples.batches(rng.permutation(len(examples))))
+
+    def _step(self, batch: Batch, done: float) -> tuple[float, float]:
+        specs = self.trainer.manifest.weights
+        self.trainer.set_weights(unflatten(self.weights, specs))
+        step = self.trainer.train_step(batch, PROBE)
+        gradient = told_gradient(self.weights, self.trainer.get_weights(), unflatten(self.weights, specs))
+        self.optimizer.step(self.weights, gradient, self.central.rate(done))
+        return step.loss, step.weight_sum
+
+    def _save(self) -> None:
+        new = self.folder / "state.new.npz"
+        np.savez(
+            new, weights=self.weights, m=self.optimizer.m, v=self.optimizer.v,
+            numbers=np.array([self.epoch, self.at, self.optimizer.steps]), history=np.array(json.dumps(self.history)),
+        )  # fmt: skip
+        new.replace(self.folder / "state.npz")
+
+    def _load(self) -> None:
+        path = self.folder / "state.npz"
+        if path.exists():
+            with np.load(path) as found:
+                self.weights, self.optimizer.m, self.optimizer.v = (found[name] for name in ("weights", "m", "v"))
+                self.epoch, self.at, self.optimizer.steps = (int(number) for number in found["numbers"])
+                self.history = json.loads(str(found["history"]))
+
+
+def told_gradient(before: Flat, after: Weights, shaped: dict[str, Array]) -> Flat:
+    """Return the gradient of which a step of rate `PROBE` led from `before` (`shaped` by name) to `after`."""
+    gradient = np.empty_like(before)
+    at = 0
+    for name, own in shaped.items():
+        part = gradient[at : at + own.size]
+        np.subtract(own.reshape(-1), after[name].reshape(-1), out=part)
+        part *= np.float32(1 / PROBE)
+        at += own.size
+    return gradient
 
 
 def train(
     model: Path, rows: Rows, split: Split, central: Central, seed: int, folder: Path, say: Callable[[str], None]
-) -> Flat:
-    """Return the weights of the epoch that did best on the validation part; goes on with what `folder` holds.
-
-    A line an epoch is appended to `folder/epochs.jsonl`; `folder/last` and `folder/best` are weights.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(model)
-    specs = trainer.manifest.weights
-    history = _history(folder)
-    size = parameters(specs)
-    last = from_bytes((folder / "last").read_bytes(), size) if history else flatten(trainer.get_weights(), specs)
-    measured = split.rows(split.validation, for_evaluation=True)
-    found = examples(rows)
-    for epoch in range(len(history), central.epochs):
-        work = train_locally(
-            trainer, last, found, epochs=1, learning_rate=central.rate(epoch), max_examples=0,
-            rng=device_generator(seed, epoch, "central"),
-        )  # fmt: skip
-        local = run_to_end(work)
-        last = last + local.update
-        validation = recall(trainer, last, measured)
-        if not history or validation.top1 > max(one["top1"] for one in history):
-            (folder / "best").write_bytes(to_bytes(last))
-        (folder / "last").write_bytes(to_bytes(last))
-        history.append({"epoch": epoch, "loss": local.loss, "top1": validation.top1, "top3": validation.top3})
-        with (folder / "epochs.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(history[-1] | asdict(central)) + "\n")
-        say(f"central, seed {seed}, epoch {epoch + 1} of {central.epochs}: loss {local.loss:.3f}, {told(validation)}")
-    return from_bytes((folder / "best").read_bytes(), size)
+) -> tuple[Flat, list[dict[str, Any]]]:
+    """Return what `Run.train` does; goes on with what `folder` holds."""
+    return Run(model, rows, central, seed, folder).train(split, say)
 
 
 def some_rows(rows: Rows, share: float, seed: int) -> Rows:
@@ -76,8 +149,3 @@ def some_rows(rows: Rows, share: float, seed: int) -> Rows:
 def told(found: Recall) -> str:
     """Return recall in words."""
     return f"top-1 {100 * found.top1:.2f} %, top-3 {100 * found.top3:.2f} %"
-
-
-def _history(folder: Path) -> list[dict[str, float]]:
-    path = folder / "epochs.jsonl"
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []

@@ -11,8 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from edgewise_edge.next_word import Rows, rows
 from edgewise_edge.readers import read_people
 from edgewise_edge.tokenizer import WordTokenizer, words_of
@@ -24,25 +22,21 @@ WORDS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Messages by person, and the words that the model knows."""
+    """Messages by person, the words that the model knows, and how many words of a message count."""
 
     train: dict[str, list[str]]
     validation: dict[str, list[str]]
     test: dict[str, list[str]]
     tokenizer: WordTokenizer
+    steps: int
 
     def rows(self, part: dict[str, list[str]], *, for_evaluation: bool) -> Rows:
         """Return all messages of a part as rows of ids, person after person."""
-        return pooled(part.values(), self.tokenizer, for_evaluation=for_evaluation)
+        messages = (message for person in part.values() for message in person)
+        return rows(messages, self.tokenizer, steps=self.steps, for_evaluation=for_evaluation)
 
 
-def pooled(people: Iterable[list[str]], tokenizer: WordTokenizer, *, for_evaluation: bool) -> Rows:
-    """Return the rows of many people's messages."""
-    messages = (message for person in people for message in person)
-    return rows(messages, tokenizer, steps=STEPS, for_evaluation=for_evaluation)
-
-
-def read_split(path: Path, words: int = WORDS) -> Split:
+def read_split(path: Path, words: int = WORDS, steps: int = STEPS) -> Split:
     """Return the split of the corpus at `path`."""
     train, validation, test = {}, {}, {}
     for person, messages in read_people(path).items():
@@ -51,15 +45,11 @@ def read_split(path: Path, words: int = WORDS) -> Split:
         train[person] = messages[:first]
         if n >= FEWEST:
             validation[person], test[person] = messages[first:second], messages[second:]
-    return Split(train, validation, test, WordTokenizer(most_frequent_words(train.values(), words)))
+    tokenizer = WordTokenizer(most_frequent_words(train.values(), words, steps))
+    return Split(train, validation, test, tokenizer, steps)
 
 
-def most_frequent_words(people: Iterable[list[str]], count: int) -> list[str]:
-    """Return the most frequent words among the first `STEPS` of each message, ties by spelling."""
-    counts = Counter(word for person in people for message in person for word in words_of(message)[:STEPS])
+def most_frequent_words(people: Iterable[list[str]], count: int, steps: int) -> list[str]:
+    """Return the most frequent words among the first `steps` of each message, ties by spelling."""
+    counts = Counter(word for person in people for message in person for word in words_of(message)[:steps])
     return sorted(counts, key=lambda word: (-counts[word], word))[:count]
-
-
-def word_positions(found: Rows) -> int:
-    """Return how many positions recall counts."""
-    return int(np.count_nonzero(found.weight))

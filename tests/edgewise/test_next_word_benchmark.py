@@ -1,0 +1,169 @@
+"""The comparison on real text, on made-up text and with the tests' tiny model."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import runpy
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgewise_edge.trainer import Trainer
+from edgewise_wire.artifact import Artifact
+from edgewise_wire.weights import flatten, parameters
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks/next_word"
+PEOPLE = 4
+SIZES = "--words 26 --steps 5 --embedding 6 --units 10 --seeds 1 --workers 0"
+LEARNING = (
+    "--central-epochs 30 --central-learning-rate 0.05 --central-word-dropout 0 --central-weight-decay 0 "
+    "--federated-rounds 8 --federated-cohort 3 --federated-server-learning-rate 0.1 --personal-rate 1"
+)
+MODEL = "model-words26-steps5-embedding6-units10-seed0.tflite"
+Run = Callable[..., dict[str, Any]]
+
+
+def chains(words: Sequence[str]) -> list[str]:
+    """Return messages that go through five words each, some of them not to the end: how often a word comes falls from
+    one to the next, so that `words` are this text's vocabulary in their order. After its first word a message is known.
+    """
+    found = []
+    for first in range(0, len(words), 5):
+        often = len(words) - first
+        found += [" ".join(words[first : first + 5])] * often
+        found += [" ".join(words[first : first + length]) for length in range(1, min(5, len(words) - first))]
+    return found
+
+
+@pytest.fixture(scope="module")
+def corpus(fixture_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("corpus") / "nus.xml"
+    told = chains(Artifact.load(fixture_dir / "tiny.tflite").manifest.vocabulary)
+    people = [told[person::PEOPLE] for person in range(PEOPLE)]
+    messages = "".join(
+        f"<message><text>{text}</text><source><userProfile><userID>{person}</userID></userProfile></source></message>"
+        for person, train in enumerate(people)
+        for text in [*train, *told[: len(train) // 4 + 1]]
+    )
+    path.write_text(f'<?xml version="1.0" encoding="UTF-8"?>\n<smsCorpus version="1.2">{messages}</smsCorpus>')
+    return path
+
+
+@pytest.fixture(scope="module")
+def modules() -> Iterator[Callable[[str], Any]]:
+    """Import modules of the benchmark; they are gone afterwards, for they have everyday names."""
+    sys.path.insert(0, str(BENCHMARK))
+    yield importlib.import_module
+    sys.path.remove(str(BENCHMARK))
+    for name in [name for name, one in sys.modules.items() if str(BENCHMARK) in str(getattr(one, "__file__", ""))]:
+        del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def split(modules: Any, corpus: Path) -> Any:
+    return modules("split").read_split(corpus, 26, 5)
+
+
+@pytest.fixture
+def model(fixture_dir: Path, split: Any, tmp_path: Path) -> Path:
+    """The model where a run in `tmp_path` looks for it: exporting one would take most of the time."""
+    assert tuple(split.tokenizer.vocabulary) == Artifact.load(fixture_dir / "tiny.tflite").manifest.vocabulary
+    return shutil.copy(fixture_dir / "tiny.tflite", tmp_path / MODEL)
+
+
+@pytest.fixture
+def run(modules: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    def run(*options: object) -> dict[str, Any]:
+        command = ["next_word", *SIZES.split(), *LEARNING.split(), *map(str, options), "--json"]
+        monkeypatch.setattr(sys, "argv", command)
+        runpy.run_path(str(BENCHMARK / "__main__.py"), run_name="__main__")
+        printed = capsys.readouterr().out
+        return {"printed": printed, **json.loads(printed.splitlines()[-1])}
+
+    return run
+
+
+def test_each_row_is_made_once_and_then_told_from_its_results_without_the_text(
+    run: Run, split: Any, corpus: Path, model: Path, tmp_path: Path
+) -> None:
+    made = run("--data", corpus, "--dir", tmp_path, "--amounts", "0.5")
+    assert [*tmp_path.glob("*.tflite")] == [model]
+    recalls = made["recall"]
+    assert list(recalls) == ["frequent", "trigram", "central", "federated", "personalised"]
+    # A message is known from its first word on, which may be any of four: 11 of 15 words can be told for sure.
+    assert recalls["trigram"][0][0] >= 11 / 15
+    assert recalls["central"][0][0] >= 11 / 15
+    assert recalls["central"][0][0] > recalls["frequent"][0][0]
+    assert recalls["personalised"][0][0] >= recalls["federated"][0][0]
+    size = 4 * parameters(Artifact.load(model).manifest.weights)
+    assert made["costs"] == [{"rounds": 8, "updates": 24, "bytes_down": 24 * size, "bytes_up": 24 * size}]
+    assert [line["share"] for line in made["amounts"]] == [0.5]
+
+    text = (tmp_path / "results.json").read_text()
+    assert not any(f'"{word}"' in text for word in split.tokenizer.vocabulary)
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again/results.json").write_text(text)
+    again = run("--dir", tmp_path / "again", "--amounts", "0.5", "--figure", tmp_path / "figure.svg")
+    assert again["recall"] == recalls
+    assert again["printed"].count("not there yet") == 0
+    assert (tmp_path / "figure.svg").read_text().startswith("<?xml")
+
+
+def test_without_the_text_what_was_never_made_is_named(run: Run, tmp_path: Path) -> None:
+    found = run("--dir", tmp_path, "--only", "frequent,central")
+    assert found["recall"] == {}
+    assert 'not there yet (--data makes it): central {"embedding": 6' in found["printed"]
+
+
+def test_a_stopped_central_run_goes_on_to_the_same_weights(
+    modules: Any, split: Any, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    central = modules("central")
+    rows = split.rows(split.train, for_evaluation=False)
+    how = central.Central(epochs=3, learning_rate=0.05)
+    undisturbed, history = central.train(model, rows, split, how, 0, tmp_path / "one", print)
+
+    monkeypatch.setattr(central, "SAVED_STEPS", 1)
+    stopped = central.Run(model, rows, how, 0, tmp_path / "two")
+    steps = iter(range(3))
+    step = stopped._step
+    stopped._step = lambda *given: (next(steps), step(*given))[1]
+    with pytest.raises((StopIteration, RuntimeError)):
+        stopped.train(split, print)
+    resumed, again = central.train(model, rows, split, how, 0, tmp_path / "two", print)
+    np.testing.assert_array_equal(resumed, undisturbed)
+    assert [one["top1"] for one in again] == [one["top1"] for one in history]
+
+
+def test_the_gradient_told_by_a_step_is_that_of_any_other_rate(
+    modules: Any, split: Any, model: Path, tmp_path: Path
+) -> None:
+    central = modules("central")
+    found = central.Run(model, split.rows(split.train, for_evaluation=False), central.Central(), 0, tmp_path / "one")
+    trainer, specs = Trainer(model), found.trainer.manifest.weights
+    before, batch = found.weights.copy(), found._batches()[0]
+    trainer.train_step(batch, 0.5)
+    found.trainer.train_step(batch, central.PROBE)
+    shaped = central.unflatten(before, specs)
+    gradient = central.told_gradient(before, found.trainer.get_weights(), shaped)
+    np.testing.assert_allclose(before - 0.5 * gradient, flatten(trainer.get_weights(), specs), rtol=0, atol=1e-6)
+
+
+def test_adamw_is_its_paper_s_algorithm(modules: Any) -> None:
+    adamw, rng = modules("adamw"), np.random.default_rng(0)
+    gradients = rng.normal(size=(5, 70_000)).astype(np.float32)  # more than two blocks
+    weights = rng.normal(size=70_000).astype(np.float32)
+    optimizer, expected = adamw.AdamW.fresh(70_000, decay=0.1), weights.astype(np.float64)
+    m = v = np.zeros(70_000)
+    for step, gradient in enumerate(gradients, 1):
+        m, v = 0.9 * m + 0.1 * gradient, 0.99 * v + 0.01 * np.square(gradient, dtype=np.float64)
+        m_hat, v_hat = m / (1 - 0.9**step), v / (1 - 0.99**step)
+        expected = expected - 0.02 * (m_hat / (np.sqrt(v_hat) + adamw.EPSILON) + 0.1 * expected)
+        optimizer.step(weights, gradient.copy(), rate=0.02)
+    np.testing.assert_allclose(weights, expected, rtol=0, atol=1e-5)
