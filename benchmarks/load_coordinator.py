@@ -87,6 +87,7 @@ def main(s: dict[str, Any]) -> None:
 
     artifact: Any = SyntheticArtifact(s["parameters"])
     coordinator = Coordinator(artifact, transport, Path(s["directory"]), settings, on_round=ended, fault=watch)
+    before = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])  # imports and the first version are not a round's
     while not coordinator.finished:
         coordinator.step(1.0)
     end = {
@@ -97,7 +98,7 @@ def main(s: dict[str, Any]) -> None:
         "assigning": [told - first for first, told in watch.assigned],
         "memory_mb": memory,
         "peak_mb": memory_mb("VmHWM"),
-        "cpu_seconds": sum(resource.getrusage(resource.RUSAGE_SELF)[:2]),
+        "cpu_seconds": sum(resource.getrusage(resource.RUSAGE_SELF)[:2]) - before,
         "payload_up": coordinator.link.bytes_up,
         "payload_down": coordinator.bytes_down,
         "refused": dict(coordinator.link.refused),

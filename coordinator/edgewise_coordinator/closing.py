@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -128,7 +127,7 @@ class Closing:
             return
         current.desk.close()
         if not self._context.settings.keep_updates:
-            shutil.rmtree(current.spool, ignore_errors=True)
+            self._context.sweeper.sweep(current.spool)
 
     def _carry_over(self, current: ActiveRound) -> None:
         """What a full buffer leaves to the next one: its devices at work and their uploads; its own files go."""

@@ -17,6 +17,7 @@ from edgewise_coordinator.recipe import Recipe
 from edgewise_coordinator.selection.base import Selection
 from edgewise_coordinator.settings import Settings
 from edgewise_coordinator.state import StateStore
+from edgewise_coordinator.sweeper import Sweeper
 from edgewise_wire.artifact import Artifact
 from edgewise_wire.clock import Clock
 
@@ -38,6 +39,7 @@ class Context:
     store: StateStore
     pause: Pause
     fleet: Fleet
+    sweeper: Sweeper
     privacy: Privacy = field(default_factory=NoPrivacy)
     rounds: OpenRounds = field(default_factory=OpenRounds)
 

@@ -7,6 +7,9 @@ integer: integer addition is exact and commutes, so every order gives the same b
 The rounding is Dekker's: adding 1.5·2^(52-30) to a float64 leaves the value's fixed-point form in the low bits of its
 mantissa, so one multiplication, one addition and one integer addition fold an element in, all of which NumPy
 vectorises. The constant itself is taken out once, when the sum is read (integers wrap around, so this is exact too).
+
+Every pass works on a block that stays in a core's cache, in place: the update is read from memory once and the sum is
+read and written once, as by a plain `total += update` into float64.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from edgewise_wire.weights import Flat
 FRACTION_BITS = 30  # an error of at most 2^-31 a term, against a float32's own 2^-25 at 1.0
 TERM_LIMIT = float(2 ** (51 - FRACTION_BITS))  # |weight · value| beyond it would leave the mantissa's low bits
 WEIGHT_SUM_LIMIT = float(2**40)  # keeps the total inside float64's exact integers with room to spare
-BLOCK = 1 << 15  # float64 block of 256 KiB: stays in a core's L2 cache between the three passes
+BLOCK = 1 << 15  # float64 block of 256 KiB: stays in a core's L2 cache between the passes
 
 _MAGIC = np.float64(1.5 * 2.0 ** (52 - FRACTION_BITS))
 _MAGIC_BITS = int(_MAGIC.view(np.int64))
@@ -105,8 +108,9 @@ class ExactSum:
 
     def _fold(self, part: Flat, weight: float, at: int) -> int:
         block = self._block[: len(part)]
-        np.multiply(part, weight, out=block, dtype=np.float64)
-        block += _MAGIC
+        np.copyto(block, part)  # a multiplication that converts on the way goes through a buffer of NumPy's
+        np.multiply(block, weight, out=block)
+        np.add(block, _MAGIC, out=block)
         target = self._bits[at : at + len(part)]
         np.add(target, block.view(np.int64), out=target)
         return len(part)
@@ -135,12 +139,8 @@ class ExactSum:
             raise InputError(f"update: expected float32[{self.size}], got at least {at + len(piece)} numbers")
         if not len(piece):
             return
-        # One pass says yes for nearly every piece: no term is larger than the root of the sum of squares. The margin of
-        # 4 covers that sum's rounding; what overflows, is not finite or comes near the limit is looked at closely.
-        squares = float(np.einsum("i,i->", piece, piece))  # which warns of no overflow
-        if squares * weight * weight < TERM_LIMIT * TERM_LIMIT / 4:
-            return
-        # max and min, not abs: no temporary. A NaN makes either of them NaN, and the comparison below false.
+        # max and min, not abs: no temporary, and each is half as dear as a sum of squares. A NaN makes both of them
+        # NaN, and the comparison below false.
         reach = max(float(piece.max()), -float(piece.min())) * weight
         if not reach < TERM_LIMIT:
             raise InputError(f"update: expected finite values with |weight·value| below {TERM_LIMIT:.0f}, got {reach}")

@@ -73,7 +73,7 @@ class FaultPoint(str, Enum):
     AFTER_COMMIT = "after-commit"
     """The version and the end of the round are recorded; the spool is still there, the blobs are the old ones."""
     BEFORE_PUBLISH = "before-publish"
-    """The spool is gone; the next round has not begun."""
+    """The spool is being deleted; the next round has not begun."""
 
 
 IN_SECURE_ROUNDS = frozenset(point for point in FaultPoint if point.name.startswith("SECURE_"))

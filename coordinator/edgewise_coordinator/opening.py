@@ -20,6 +20,7 @@ from edgewise_coordinator.uploads import UploadDesk
 from edgewise_wire.files import make_folder
 from edgewise_wire.messages import Kind
 
+SPOOL = "spool"
 BUFFER = "buffer"  # the spool of buffered rounds: an upload may begin in one and end in the next
 
 
@@ -41,7 +42,7 @@ class Opening:
         context = self._context
         buffered = kind is Kind.TRAIN and context.settings.buffer is not None
         bytes_down_before = context.bytes_down
-        spool = make_folder(context.directory / "spool" / (BUFFER if buffered else f"{round_id:06}"))
+        spool = make_folder(context.directory / SPOOL / (BUFFER if buffered else f"{round_id:06}"))
         return ActiveRound(
             machine=self._buffer(round_id) if buffered else self._cohort(kind, round_id),
             version=self._model.version,

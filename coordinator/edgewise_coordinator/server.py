@@ -31,7 +31,7 @@ from edgewise_coordinator.link import Link
 from edgewise_coordinator.machine import Abandon, Action, Assign, Close, Drop, Phase
 from edgewise_coordinator.members import Members, Seal
 from edgewise_coordinator.model import Model
-from edgewise_coordinator.opening import Collect, Opening
+from edgewise_coordinator.opening import SPOOL, Collect, Opening
 from edgewise_coordinator.pace import NoPace, Pace
 from edgewise_coordinator.pause import Pause
 from edgewise_coordinator.privacy.base import NoPrivacy, Privacy
@@ -49,6 +49,7 @@ from edgewise_coordinator.selection.uniform import uniform
 from edgewise_coordinator.settings import Settings
 from edgewise_coordinator.state import StateStore
 from edgewise_coordinator.summary import RoundSummary
+from edgewise_coordinator.sweeper import Sweeper
 from edgewise_coordinator.update_transforms import UpdateTransform, chain, staleness_discount, unchanged
 from edgewise_wire.artifact import Artifact
 from edgewise_wire.clock import Clock, SystemClock
@@ -137,7 +138,7 @@ class Coordinator:
             artifact=artifact, settings=settings, directory=directory,
             recipe=recipe, selection=selection, pace=pace or NoPace(),
             clock=clock, fault=fault, link=self.link, publisher=self.publisher, store=self.store, pause=self.pause,
-            fleet=self.fleet, privacy=self.privacy,
+            fleet=self.fleet, sweeper=Sweeper(directory / SPOOL), privacy=self.privacy,
         )  # fmt: skip
         self.model = Model(context)
         self._answers = Answers(context, self.model.controls)
@@ -150,6 +151,7 @@ class Coordinator:
         self._decided: deque[Action] = deque()
         self.link.listen()
         self._resume(Resuming(context, self.model, opening))
+        context.sweeper.left_behind(self.store, keep=settings.keep_updates)
 
     def _resume(self, resuming: Resuming) -> None:
         resuming.carried()
@@ -213,6 +215,7 @@ class Coordinator:
         """Take the blobs off the broker and let go of the files."""
         self.model.offers.close()
         self.privacy.close()
+        self._context.sweeper.close()
         self.store.close()
 
     # The loop ------------------------------------------------------------------------------------------------------

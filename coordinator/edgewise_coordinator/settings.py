@@ -73,7 +73,10 @@ class TrainingSettings:
 
 @dataclass(frozen=True, slots=True)
 class UploadSettings:
-    """How updates come in. `slots` × `window` chunks are in flight at the most: 8 MiB by default."""
+    """How updates come in. `slots` × `window` chunks are in flight at the most: 8 MiB by default.
+
+    Updates of fewer chunks than a window share a slot.
+    """
 
     slots: int = 8
     window: int = UPLOAD_WINDOW

@@ -200,6 +200,11 @@ class StateStore:
         ).fetchone()
         return None if row is None else RoundRow(row[0], Kind(row[1]), row[2], Phase(row[3]), *row[4:])
 
+    def has_ended(self, round_id: int) -> bool:
+        """Return whether a round has ended, with a result or without."""
+        row = self._db.execute("SELECT ended FROM rounds WHERE round_id = ?", (round_id,)).fetchone()
+        return row is not None and row[0] is not None
+
     def is_committed(self, round_id: int) -> bool:
         """Return whether a round has ended with a result."""
         row = self._db.execute("SELECT phase FROM rounds WHERE round_id = ?", (round_id,)).fetchone()

@@ -1,7 +1,8 @@
 """Taking updates in: a bounded number of slots, chunks acknowledged in ranges, everything checked before it counts.
 
 The bound is what keeps any broker's queue short: at most `slots` × `window` chunks are ever in flight, whatever the
-number of devices that want to upload. Everything else waits in a first-come queue of names.
+number of devices that want to upload. Everything else waits in a first-come queue of names. An update of fewer chunks
+than a window takes as much of a slot as it has chunks, so small ones come in many at a time and are synced together.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ REPEATS = 16  # a link that breaks often sends a chunk again and again, but not 
 
 @dataclass(slots=True)
 class Upload:
-    """One update on its way in; it holds a slot while `assembler` is set."""
+    """One update on its way in; it may be sent while `assembler` is set, at most `room` chunks at once."""
 
     device: str
     request: UploadRequest
     path: Path
+    room: int
     assembler: BlobAssembler | None = None
     heard: float = 0.0
     unacknowledged: int = 0
@@ -74,7 +76,7 @@ class UploadDesk:
 
     @property
     def granted(self) -> int:
-        """How many slots are in use."""
+        """How many updates may be sent now."""
         return len(self._slots)
 
     def receiving(self, device: str) -> bool:
@@ -93,7 +95,8 @@ class UploadDesk:
         if known is None or known.request.attempt != request.attempt or known.request.update != request.update:
             self.forget(device)
             name = f"{device}-{request.attempt}.update"  # a device's name is checked to be one safe path segment
-            known = self._uploads[device] = Upload(device, request, self._spool / name)
+            room = min(self._settings.window, chunk_count(request.update))
+            known = self._uploads[device] = Upload(device, request, self._spool / name, room)
         if known.assembler is not None:
             self._grant(known)
         else:
@@ -134,14 +137,18 @@ class UploadDesk:
                 upload.assembler.close()
                 upload.assembler = None  # its chunks stay on disk; it queues again with its next request
                 del self._slots[upload.device]
-        while self._queue and len(self._slots) < self._settings.slots:
-            upload = self._queue.pop(next(iter(self._queue)))
+        while self._queue and (upload := next(iter(self._queue.values()))).room <= self._room():
+            del self._queue[upload.device]
             upload.assembler = BlobAssembler(upload.request.update, upload.path)
             self._slots[upload.device] = upload
             if upload.assembler.complete:
                 self._whole[upload.device] = upload
             else:
                 self._grant(upload)
+
+    def _room(self) -> int:
+        """Return how many more chunks may be in flight."""
+        return self._settings.slots * self._settings.window - sum(upload.room for upload in self._slots.values())
 
     def settle(self) -> None:
         """Sync every update that has come in whole since the last time, all together, and hand it over.

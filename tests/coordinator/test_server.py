@@ -12,6 +12,7 @@ import pytest
 from coordinator_scene import SPECS, Scene, device_update
 from edgewise_coordinator.machine import Phase
 from edgewise_coordinator.server import EVENTS_A_STEP
+from edgewise_coordinator.settings import UploadSettings
 from edgewise_wire.blobs import make_ref
 from edgewise_wire.errors import InputError
 from edgewise_wire.messages import Abort, Decline, ReportAck, UploadChunk, UploadRequest
@@ -210,14 +211,14 @@ def test_a_report_sent_twice_is_acknowledged_twice_and_counted_once(scene: Make)
 
 
 def test_uploads_wait_for_a_slot(scene: Make) -> None:
-    s = scene(goal=12, rounds=1)
+    s = scene(goal=12, rounds=1, uploads=UploadSettings(slots=8, window=1))
     names = [f"d{i}" for i in range(1, 13)]
     s.join(*names)
     for name in names:
         s.devices[name].send_chunks = False
     s.settle()
     assert s.coordinator.round is not None
-    assert s.coordinator.round.desk.granted == s.settings.uploads.slots == 8
+    assert s.coordinator.round.desk.granted == 8
     for name in names:
         s.devices[name].send_chunks = True
         s.devices[name].request()
@@ -225,8 +226,20 @@ def test_uploads_wait_for_a_slot(scene: Make) -> None:
     assert s.rounds[0].reported == 12
 
 
+def test_small_updates_share_a_slot_and_are_recorded_together(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    s = scene(goal=12, rounds=1)  # updates of 2 chunks, 8 slots of 8 chunks each
+    together: list[int] = []
+    add = s.coordinator.store.add_reports
+    monkeypatch.setattr(s.coordinator.store, "add_reports", lambda rows: together.append(len(rows)) or add(rows))
+    names = [f"d{i}" for i in range(1, 13)]
+    s.join(*names)
+    s.run()
+    assert s.rounds[0].reported == 12
+    assert max(together) > s.settings.uploads.slots
+
+
 def test_a_slot_is_taken_back_from_a_silent_device(scene: Make) -> None:
-    s = scene(goal=10, rounds=1, min_reports=2)
+    s = scene(goal=10, rounds=1, min_reports=2, uploads=UploadSettings(slots=8, window=1))
     names = [f"d{i}" for i in range(1, 11)]
     s.join(*names)
     for name in names[:8]:
