@@ -104,7 +104,7 @@ def measure(folder: Path, options: Any) -> dict[str, Any]:
             cpu = (_cpu(agent.pid) - before) * 60 / options.idle_seconds
             with Watched(agent.pid) as busy:
                 _round(url, model, folder)
-            time.sleep(options.release_seconds)  # what trained has ended with the round
+            time.sleep(options.release_seconds)  # what trained waits for a while and ends
             after = _memory(agent.pid)
     parameters = next(int(line) for line in re.findall(r"([\d,]+) parameters", _inspect(model).replace(",", "")))
     return {
@@ -317,7 +317,7 @@ def _options() -> Any:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--model", type=Path, help="a next-word model; the 1.42 M one is exported if left out")
     parser.add_argument("--idle-seconds", type=float, default=60.0)
-    parser.add_argument("--release-seconds", type=float, default=5.0)
+    parser.add_argument("--release-seconds", type=float, default=15.0)
     return parser.parse_args()
 
 

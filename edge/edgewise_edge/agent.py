@@ -17,7 +17,7 @@ from edgewise_edge.availability import Availability, Dice, bounded
 from edgewise_edge.budget import Budget
 from edgewise_edge.home import Home
 from edgewise_edge.host import Host
-from edgewise_edge.jobs import Computing, in_process
+from edgewise_edge.jobs import Computing, InProcessComputing
 from edgewise_edge.link import SECURE, Heard, Identity, Link, Vouches, sentence
 from edgewise_edge.model import LatestModel
 from edgewise_edge.participation import Entry, Outcome, ParticipationLog
@@ -75,7 +75,7 @@ class Agent:
         policy: the owner's limits, or what returns them as they are now.
         metered: whether the network costs its owner money now.
         rng: jitters the check-ins; nothing that is learned depends on it.
-        computing: where assignments are computed; in this process if left out (see `apart`).
+        computing: where assignments are computed; in this process if left out (see `Apart`).
         vouches: takes only assignments that it says the coordinator signed; `None` takes any.
         papers: return what this device was enrolled with, and by whom: in a secure round it takes nobody else's word.
 
@@ -114,9 +114,10 @@ class Agent:
         model = LatestModel(home)
         rng = rng or random.Random(identity.session)  # noqa: S311 - jitter
         self._availability = Availability(link, host, status, model, clock=clock, policy=rules, budget=budget, rng=rng)
+        self._computing = computing = computing or InProcessComputing(host)
         self._worker = Worker(
             home, link, host, status, model, records, clock=clock, policy=rules, budget=budget,
-            computing=computing or in_process(host), on_end=self._on_end,
+            computing=computing, on_end=self._on_end,
             papers=papers,
         )  # fmt: skip
         last = records.last_report()
@@ -133,7 +134,8 @@ class Agent:
     @property
     def due(self) -> float:
         """When the next timer acts, by the agent's clock."""
-        return min(self._availability.due, self._release_at) if self._worker.work is None else self._worker.due
+        own = min(self._availability.due, self._release_at) if self._worker.work is None else self._worker.due
+        return min(own, self._computing.due)
 
     def step(self, timeout: float = 0.0) -> None:
         """Wait for an event, at most `timeout` seconds and never past the next timer; handle it; do what is due."""
@@ -145,6 +147,7 @@ class Agent:
             self._release_if_idle()
         else:
             self._worker.tick()
+        self._computing.tick()
         if self._worker.busy:
             self._worker.compute()
 
@@ -156,6 +159,7 @@ class Agent:
     def close(self) -> None:
         """Say that this device goes offline, and let go of everything; the work stays on disk for the next process."""
         self._worker.pause()
+        self._computing.close()
         self.link.show(online=False)
         self.link.transport.close()
         self._status.show("stopped")

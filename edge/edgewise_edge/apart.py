@@ -1,73 +1,105 @@
-"""Computing in a process of its own, that ends when it is done: NumPy, the runtime and the model cost a device memory
-only while it trains, a graph that kills the runtime does not kill the agent, and stopping takes no batch at all.
+"""Computing in a process of its own: NumPy, the runtime and the model cost a device memory only while it trains, a
+graph that kills the runtime does not kill the agent, and stopping takes no batch at all.
 
-The two speak lines of JSON: the job in, progress and then the end out. The update is on disk before the end is said.
-The child dies with the agent (`computer.py`), so that after a crash only one process ever works on a session.
+After a job the process stays for a while, since starting it takes half a second of a fast core: the evaluation that
+follows a training round finds it there. Only one that has finished its job stays; whatever is stopped is killed.
+
+Law: at most one such process is alive, and it dies with the agent; so one process alone ever works on a session. The
+update is on disk before the end of a job is said.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import select
-import signal
-import subprocess
-import sys
+import math
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from edgewise_edge.host import trim
-from edgewise_edge.jobs import Computed, Computing, Job
+from edgewise_edge.jobs import Computed, Job
 from edgewise_edge.progress import NOTHING_DONE, Step
+from edgewise_edge.trainer_process import TrainerProcess
 from edgewise_wire import errors
+from edgewise_wire.clock import Clock, SystemClock
 from edgewise_wire.codec import decode
-from edgewise_wire.errors import EdgewiseError, ProtocolError, RunError, UnavailableError
+from edgewise_wire.errors import EdgewiseError, ProtocolError, RunError
 from edgewise_wire.messages import EvaluationReport, UploadRequest
 
-COMMAND = [sys.executable, "-m", "edgewise_edge.computer"]
 WAIT_SECONDS = 0.1  # how long `advance` waits for news; so late is a message from the broker taken
-LINE_BYTES_MAX = 16 * 1024 * 1024  # a report names every chunk's hash; more is no line of ours
-MEMORY = {
-    "MALLOC_ARENA_MAX": "1",
-    "MALLOC_MMAP_THRESHOLD_": "65536",  # what is freed goes back to the system at once, arrays above all
-    "MALLOC_TRIM_THRESHOLD_": "65536",
-}
-"""glibc's settings for the child; another C library passes over them."""
-
-
-def apart(threads: int = 1) -> Computing:
-    """Return what computes each job in a new process, with so many threads."""
-    return lambda job: Apart(job, threads)
 
 
 class Apart:
-    """A job in a process of its own.
+    """Computes each job in a process of its own, which stays for the next one for a while.
 
-    Raises:
-        UnavailableError: if no process can be started.
+    Args:
+        threads: of each job.
+        keep_seconds: how long a process that has finished waits for the next job; 0 ends it at once.
+        clock: where the time comes from.
     """
 
-    def __init__(self, job: Job, threads: int) -> None:
-        self._step = NOTHING_DONE
-        self._read = b""
-        self.result: Computed | None = None
+    def __init__(self, threads: int = 1, keep_seconds: float = 0.0, clock: Clock | None = None) -> None:
+        self._threads = threads
+        self._keep_seconds = keep_seconds
+        self._clock = clock or SystemClock()
+        self._waiting: TrainerProcess | None = None
+        self.due = math.inf
+
+    def __call__(self, job: Job) -> Running:
+        """Begin a job.
+
+        Raises:
+            UnavailableError: if no process can be started.
+        """
         trim()  # what a download took is the child's to have
-        asked = {
-            "home": str(job.home.path), "fleet": job.work.fleet, "device": job.device, "most": job.most,
-            "threads": threads, "parent": os.getpid(),
-        }  # fmt: skip
-        try:
-            self._process = subprocess.Popen(  # noqa: S603 - this very Python
-                COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment(),
-                start_new_session=True,  # Ctrl-C is the agent's to handle
-            )  # fmt: skip
-        except OSError as error:
-            raise UnavailableError(f"no process to train in can be started ({error.strerror})") from error
-        assert self._process.stdin is not None  # noqa: S101  a pipe, as asked
-        with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:  # dead already: its end says more
-            pipe.write(json.dumps(asked).encode() + b"\n")
+        process, self._waiting, self.due = self._waiting, None, math.inf
+        if process is None:
+            return Running(self._started(job), self._take_back)
+        process.give(job)
+        return Running(process, self._take_back, lambda: self._started(job))
+
+    def tick(self) -> None:
+        """End the process that waited long enough."""
+        if self._clock.now() >= self.due:
+            self.close()
+
+    def close(self) -> None:
+        """End the process that waits."""
+        process, self._waiting, self.due = self._waiting, None, math.inf
+        if process is not None:
+            process.kill()
+
+    def _started(self, job: Job) -> TrainerProcess:
+        process = TrainerProcess(self._threads)
+        process.give(job)
+        return process
+
+    def _take_back(self, process: TrainerProcess) -> None:
+        if self._keep_seconds > 0:
+            self._waiting, self.due = process, self._clock.now() + self._keep_seconds
+        else:
+            process.kill()
+
+
+class Running:
+    """A job on its way in a process.
+
+    Args:
+        process: has been given the job.
+        give_back: called with the process once the job is finished.
+        anew: gives the job to a new process, for one that had ended before it took the job up.
+    """
+
+    def __init__(
+        self,
+        process: TrainerProcess,
+        give_back: Callable[[TrainerProcess], None],
+        anew: Callable[[], TrainerProcess] | None = None,
+    ) -> None:
+        self._process: TrainerProcess | None = process
+        self._give_back = give_back
+        self._anew = anew
+        self._step = NOTHING_DONE
+        self.result: Computed | None = None
 
     def advance(self) -> Step:
         """Take what the process said; wait a moment for it.
@@ -75,27 +107,33 @@ class Apart:
         Raises:
             EdgewiseError: the process's own, in its words; `RunError` if it ended without a word.
         """
-        assert self._process.stdout is not None  # noqa: S101  a pipe, as asked
-        handle = self._process.stdout.fileno()
-        if self.result is not None or not select.select([handle], [], [], WAIT_SECONDS)[0]:
-            return self._step
-        data = os.read(handle, 1 << 16)
-        if not data:
-            raise self._ended()
-        *lines, self._read = (self._read + data).split(b"\n")
-        for line in lines:
-            self._take(json.loads(line))
-        if len(self._read) > LINE_BYTES_MAX:
-            raise RunError("the process that trains says more than a report")
+        process = self._process
+        if process is not None:
+            for said in self._heard(process):
+                self._take(said)
+            if self.result is not None:
+                self._process = None
+                self._give_back(process)
         return self._step
 
     def stop(self) -> None:
-        """End the process, whatever it is doing."""
-        if self._process.returncode is None:
-            self._process.kill()
-            self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        """End the process, whatever it is doing; one that has finished is not ours any more."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+
+    def _heard(self, process: TrainerProcess) -> Sequence[Mapping[str, Any]]:
+        try:
+            found = process.said(WAIT_SECONDS)
+        except RunError:
+            if self._anew is None:
+                raise
+            process.kill()
+            self._process, self._anew = self._anew(), None
+            return ()
+        if found:
+            self._anew = None
+        return found
 
     def _take(self, said: Mapping[str, Any]) -> None:
         if "step" in said:
@@ -107,22 +145,6 @@ class Apart:
             if report is not None and not isinstance(report, UploadRequest | EvaluationReport):
                 raise ProtocolError("the process that trains said something else than a report")
             self.result = Computed(report, said["figures"])
-            self.stop()
-
-    def _ended(self) -> RunError:
-        """Return what a silent end means; the process's own words stand on standard error."""
-        code = self._process.wait()
-        if code == -signal.SIGKILL:
-            return RunError("the process that trains was killed: most likely the machine ran out of memory")
-        if code < 0:
-            with contextlib.suppress(ValueError):
-                return RunError(f"the process that trains died of {signal.Signals(-code).name}")
-        return RunError(f"the process that trains ended without a result (exit status {code})")
-
-
-def _environment() -> dict[str, str]:
-    """Return the child's environment: the modules that the agent has, none that lie about in the current folder."""
-    return os.environ | MEMORY | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONSAFEPATH": "1"}
 
 
 def _error(kind: str, words: str) -> EdgewiseError:

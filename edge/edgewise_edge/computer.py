@@ -1,8 +1,11 @@
-"""The process that computes one assignment and ends; `apart.py` is the other side. Not for people to start."""
+"""The process that computes assignments, one after the other; `trainer_process.py` is the other side. It ends when its
+standard input does, or with the agent. Not for people to start.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -15,11 +18,11 @@ from typing import Any, NoReturn
 
 from edgewise_edge.computing import compute
 from edgewise_edge.home import Home
-from edgewise_edge.host import DeviceHost
+from edgewise_edge.host import DeviceHost, trim
 from edgewise_edge.jobs import Computed, Job
 from edgewise_edge.lean_trainer import LeanTrainer
 from edgewise_edge.local_training import TrainerLike
-from edgewise_edge.progress import Step
+from edgewise_edge.progress import NOTHING_DONE, Step
 from edgewise_edge.session import SessionFolder
 from edgewise_edge.store import ExampleStore, Limits
 from edgewise_wire.codec import encode
@@ -44,17 +47,24 @@ class OneJobHost(DeviceHost):
 
 
 def main() -> None:
-    """Read the job, compute it, say how it goes and how it ended."""
-    asked = json.loads(sys.stdin.readline())
-    die_with(asked["parent"])
+    """Take jobs until nobody has any more: compute each, say how it goes and how it ended."""
+    for line in sys.stdin:
+        asked = json.loads(line)
+        die_with(asked["parent"])
+        _say({"step": list(NOTHING_DONE)})
+        _say(_answer(asked))
+        gc.collect()
+        trim()  # waiting, hold what loading again would cost and no model
+
+
+def _answer(asked: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
         found = run(asked, lambda step: _say({"step": list(step)}))
     except (EdgewiseError, OSError, MemoryError) as error:
         kind = type(error).__name__ if isinstance(error, EdgewiseError) else "RunError"
-        _say({"error": kind, "words": str(error) or type(error).__name__})
-        return
+        return {"error": kind, "words": str(error) or type(error).__name__}
     report = b64encode(encode(Envelope(asked["fleet"], 0, 0, found.report))).decode() if found.report else ""
-    _say({"report": report, "figures": dict(found.figures)})
+    return {"report": report, "figures": dict(found.figures)}
 
 
 def run(asked: Mapping[str, Any], say: Callable[[Step], None]) -> Computed:

@@ -16,8 +16,6 @@ import numpy as np
 from edgewise_edge.control import RESIDUALS, Controls
 from edgewise_edge.home import Home
 from edgewise_edge.session import Work
-from edgewise_wire.secure import skellam
-from edgewise_wire.secure.fixed_point import FixedPoint, rounded_norm
 from edgewise_wire.transforms import Key, get
 from edgewise_wire.transforms.clip import clip
 from edgewise_wire.weights import Flat
@@ -29,6 +27,9 @@ def secure_words(work: Work, update: Flat, examples: int, loss: float) -> bytes:
     Raises:
         InputError: if the update has a number that is not finite.
     """
+    from edgewise_wire.secure import skellam  # `cryptography`: only in a secure round
+    from edgewise_wire.secure.fixed_point import FixedPoint, rounded_norm
+
     terms, norm, noise = work.asked.secure, math.inf, None
     form = FixedPoint(terms.cohort, terms.value_bits, terms.range, terms.weight_max, terms.noise)
     if terms.clip:

@@ -1,10 +1,11 @@
-"""What is computed for an assignment, wherever that is: in this process, or in one of its own that ends afterwards."""
+"""What is computed for an assignment, wherever that is: in this process, or in one of its own (`apart.py`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 from edgewise_edge.home import Home
 from edgewise_edge.progress import Step
@@ -53,16 +54,43 @@ class Computation(Protocol):
         """Stop now; nothing of it counts."""
 
 
-Computing: TypeAlias = Callable[[Job], Computation]
-"""Begins a job."""
+class Computing(Protocol):
+    """Where jobs are computed, one at a time."""
+
+    @property
+    def due(self) -> float:
+        """When `tick` has something to do, by the agent's clock."""
+
+    def __call__(self, job: Job) -> Computation:
+        """Begin a job.
+
+        Raises:
+            EdgewiseError: if it cannot be begun.
+        """
+
+    def tick(self) -> None:
+        """Do what is due."""
+
+    def close(self) -> None:
+        """Let go of what is kept for the next job."""
 
 
-def in_process(host: Host) -> Computing:
-    """Return what computes jobs in this process, with the host's trainer and examples."""
+class InProcessComputing:
+    """Computes jobs in this process, with the host's trainer and examples."""
 
-    def begin(job: Job) -> Computation:
+    due = math.inf
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def __call__(self, job: Job) -> Computation:
+        """Begin a job."""
         from edgewise_edge.computing import InProcess  # NumPy: only when there is something to compute
 
-        return InProcess(host, job)
+        return InProcess(self._host, job)
 
-    return begin
+    def tick(self) -> None:
+        """Do nothing: the host keeps what is kept."""
+
+    def close(self) -> None:
+        """Do nothing: the host keeps what is kept."""

@@ -30,6 +30,7 @@ from edgewise_wire.artifact import Artifact
 from edgewise_wire.errors import ConfigError
 
 FLEET = "demo"
+KEEP_SECONDS = 60.0  # what trains stays for the next round: with a tiny model its start is most of a round
 MARKS = 4
 DEVICES_LEAST = 2
 STOPPED = 130  # what shells give a command that Ctrl-C ended
@@ -177,7 +178,8 @@ class Demo:
             self.console.print(f"(No more people wrote enough for {self.options['devices']} devices.)")
         for person in people:
             arguments = ["device", "run", "--broker", url, "--fleet", FLEET, "--device", person.device]
-            processes.start(person.device, *arguments, "--home", str(person.home), "--wait", "--no-conditions")
+            arguments += ["--home", str(person.home), "--wait", "--no-conditions", "--keep-trainer", str(KEEP_SECONDS)]
+            processes.start(person.device, *arguments)
 
     def _coordinate(self, model: Path, url: str, people: int) -> list[str]:
         s, o = self.sizes, self.options

@@ -12,19 +12,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgewise_edge import apart as apart_module
+from edgewise_edge import trainer_process
 from edgewise_edge.agent import Agent
-from edgewise_edge.apart import Apart, apart
+from edgewise_edge.apart import Apart
 from edgewise_edge.host import DeviceHost
 from edgewise_edge.jobs import Job
 from edgewise_edge.lean_trainer import LeanTrainer
 from edgewise_edge.link import Identity
 from edgewise_edge.mapped import drop_mapped_pages, let_go
 from edgewise_edge.participation import Outcome, ParticipationLog
+from edgewise_edge.phases import Phase
 from edgewise_edge.session import Work
 from edgewise_edge.trainer import Trainer
 from edgewise_wire.artifact import Artifact
-from edgewise_wire.errors import ModelError
+from edgewise_wire.errors import ModelError, RunError
 from edgewise_wire.messages import Decline, Delta, EvaluationReport, Kind, ReportAck, UploadRequest
 from edgewise_wire.transforms.delta import base_of, shorten
 from edgewise_wire.weights import flatten, to_bytes
@@ -40,7 +41,7 @@ def real(world, fixture_dir):
     words = artifact.manifest.vocabulary
     world.store.forget(everything=True)
     world.store.add_many(f"{words[n % 20]} {words[n % 7]} {words[n % 11]}" for n in range(40))
-    world.start_apart = lambda session=1: start(world, session, apart())
+    world.start_apart = lambda session=1: start(world, session, Apart())
     yield world
     if world.agent is not None:
         world.agent._worker.pause()
@@ -65,6 +66,39 @@ def until(world, kind, steps=600):
 
 def child_of(world):
     return world.agent._worker._phase._computation._process
+
+
+DRIVEN = """
+import sys
+from edgewise_edge.apart import Apart
+from edgewise_edge.home import Home
+from edgewise_edge.jobs import Job
+from edgewise_edge.session import SessionFolder
+home = Home(sys.argv[1])
+work, _ = SessionFolder(home.session, "home").load()
+running = Apart(keep_seconds={keep})(Job(home, work, "pi-7", 0))
+pid = running._process.pid
+while {until}:
+    running.advance()
+print(pid, flush=True)
+sys.stdin.read()
+"""
+"""An agent's process, whose child trains or has trained."""
+
+
+def accepted(world):
+    """Let the device accept an assignment and fetch what it needs; return the job, which nobody works on."""
+    world.say(world.assignment(learning_rate=0.5))
+    assert world.run(until=lambda: world.agent._worker.busy)
+    job = Job(world.home, world.agent._worker.work, "pi-7", 0)
+    world.agent._worker.pause()
+    world.agent._worker.work = None
+    world.agent._worker._phase = Phase()
+    return job
+
+
+def computing_children():
+    return [int(pid) for pid in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()]
 
 
 def to_the_end(running):
@@ -110,7 +144,7 @@ def test_a_process_of_its_own_trains_to_the_same_bits(real, tmp_path):
 def test_an_evaluation_apart_gives_the_same_sums(real):
     asked = real.assignment(kind=Kind.EVALUATE)
     found = []
-    for session, computing in ((1, None), (2, apart())):
+    for session, computing in ((1, None), (2, Apart())):
         start(real, session, computing)
         real.round = session
         real.say(asked)
@@ -147,7 +181,7 @@ def test_a_process_that_is_killed_ends_the_work_and_not_the_agent(real):
 
 def test_a_process_that_crashes_says_of_what(real, monkeypatch):
     code = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
-    monkeypatch.setattr(apart_module, "COMMAND", [sys.executable, "-c", code])
+    monkeypatch.setattr(trainer_process, "COMMAND", [sys.executable, "-c", code])
     real.start_apart()
     real.say(real.assignment())
     assert until(real, Decline).reason == "the process that trains died of SIGSEGV"
@@ -155,13 +189,13 @@ def test_a_process_that_crashes_says_of_what(real, monkeypatch):
 
 def test_its_own_errors_keep_their_words_and_their_kind(real, monkeypatch):
     code = 'import json; print(json.dumps({"error": "ModelError", "words": "no such operator"}))'
-    monkeypatch.setattr(apart_module, "COMMAND", [sys.executable, "-c", code])
+    monkeypatch.setattr(trainer_process, "COMMAND", [sys.executable, "-c", code])
     real.start_apart()
     asked = real.assignment()
     real.say(asked)
     assert until(real, Decline).reason == "no such operator"
     with pytest.raises(ModelError, match="no such operator"):
-        to_the_end(Apart(Job(real.home, Work("home", 1, 1, asked, 0.0), "pi-7", 0), 1))
+        to_the_end(Apart()(Job(real.home, Work("home", 1, 1, asked, 0.0), "pi-7", 0)))
 
 
 def test_a_graph_that_is_no_model_is_declined_in_one_line(real):
@@ -175,20 +209,7 @@ def test_a_graph_that_is_no_model_is_declined_in_one_line(real):
 
 def test_it_dies_with_the_agent(real, tmp_path):
     """An agent's process is killed while its child trains: the child is gone, and its work is taken up anew."""
-    code = """
-import json, sys
-from edgewise_edge.apart import Apart
-from edgewise_edge.home import Home
-from edgewise_edge.jobs import Job
-from edgewise_edge.session import SessionFolder
-home = Home(sys.argv[1])
-work, _ = SessionFolder(home.session, "home").load()
-running = Apart(Job(home, work, "pi-7", 0), 1)
-while running.advance().done == 0:
-    pass
-print(running._process.pid, flush=True)
-sys.stdin.read()
-"""
+    code = DRIVEN.format(until="running.advance().done == 0", keep=0)
     asked = real.assignment(epochs=20)
     real.store.add_many([f"see you {n}" for n in range(2000)])
     real.start_apart()
@@ -199,6 +220,76 @@ sys.stdin.read()
         [sys.executable, "-c", code, str(real.home.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as agent:
         pid = int(agent.stdout.readline())
+        agent.kill()
+    assert gone(pid, 10.0)
+
+
+def test_a_process_that_waits_takes_the_next_job_and_ends_when_its_time_is_up(real):
+    computing = Apart(keep_seconds=10.0, clock=real.clock)
+    start(real, 1, computing)
+    job = accepted(real)
+    first = computing(job)
+    process = first._process
+    result = to_the_end(first)
+    first.stop()  # as the phase does that it belongs to: the process is not its own any more
+    assert process.running
+    assert real.agent.due <= real.clock.now() + 10.0
+    second = computing(job)
+    assert second._process is process
+    assert to_the_end(second) == result  # the same bytes, of the same hash
+    assert len(computing_children()) == 1
+    real.clock.advance(9.0)
+    real.agent.step()
+    assert process.running
+    real.clock.advance(1.0)
+    real.agent.step()
+    assert not process.running
+    assert computing_children() == []  # buried, too
+
+
+def test_one_that_was_stopped_or_died_waiting_is_not_used_again(real):
+    computing = Apart(keep_seconds=10.0, clock=real.clock)
+    start(real, 1, computing)
+    job = accepted(real)
+    first = computing(job)
+    stopped = first._process
+    first.advance()
+    first.stop()
+    assert not stopped.running
+    second = computing(job)
+    to_the_end(second)
+    [died] = computing_children()
+    os.kill(died, signal.SIGKILL)
+    third = computing(job)
+    to_the_end(third)
+    [pid] = computing_children()
+    assert pid not in (stopped.pid, died)
+    real.agent.close()
+    real.agent = None
+    assert computing_children() == []
+    assert gone(pid)
+
+
+def test_one_that_failed_is_not_used_again(real):
+    computing = Apart(keep_seconds=10.0, clock=real.clock)
+    start(real, 1, computing)
+    job = accepted(real)
+    (real.home.session / "assignment").unlink()
+    running = computing(job)
+    with pytest.raises(RunError, match="the assignment has gone from the disk"):
+        to_the_end(running)
+    running.stop()
+    assert computing_children() == []
+
+
+def test_one_that_waits_dies_with_the_agent(real):
+    start(real, 1, None)
+    accepted(real)
+    code = DRIVEN.format(until="running.result is None", keep=60)
+    with subprocess.Popen([sys.executable, "-c", code, str(real.home.path)],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as agent:  # fmt: skip
+        pid = int(agent.stdout.readline())
+        assert not gone(pid, 0.0)
         agent.kill()
     assert gone(pid, 10.0)
 

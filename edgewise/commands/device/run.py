@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("edgewise.device")
 
+KEEP_SECONDS = 10.0  # from the end of training to the evaluation of what came of it, in a round that goes well
+
 
 @click.command("run")
 @click.option("--broker", envvar="EDGEWISE_BROKER", help="mqtt://host[:port] or mqtts://host[:port].")
@@ -43,6 +45,14 @@ log = logging.getLogger("edgewise.device")
 @click.option("--cert", type=click.Path(path_type=Path), help="This device's certificate.")
 @click.option("--key", type=click.Path(path_type=Path), help="The certificate's key.")
 @click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Threads to train with.")
+@click.option(
+    "--keep-trainer",
+    type=click.FloatRange(0.0),
+    default=KEEP_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the process that trained stays in memory for the next round.",
+)
 @click.option("--watch", type=click.Path(path_type=Path), help="A folder whose text files become examples.")
 @click.option("--person", help="Whose messages to take of watched files with several people's.")
 @click.option("--wait", is_flag=True, help="Go on trying if the broker is not there yet (a service at boot).")
@@ -60,6 +70,7 @@ def run(
     cert: Path | None,
     key: Path | None,
     threads: int,
+    keep_trainer: float,
     watch: Path | None,
     person: str | None,
     wait: bool,
@@ -76,7 +87,7 @@ def run(
     """
     from edgewise_edge import conditions
     from edgewise_edge.agent import Agent
-    from edgewise_edge.apart import apart
+    from edgewise_edge.apart import Apart
     from edgewise_edge.host import DeviceHost, trim
     from edgewise_edge.link import Identity
     from edgewise_edge.own import Own
@@ -99,7 +110,7 @@ def run(
         agent = Agent(
             folder, transport, identity, host,
             clock=own.clock, policy=own.policy, metered=lambda: conditions.metered(watched), vouches=member.vouches,
-            computing=apart(threads),
+            computing=Apart(threads, keep_trainer, own.clock),
             papers=member.papers,
         )  # fmt: skip
         try:
