@@ -1,16 +1,16 @@
 package edgewise.wire.transforms;
 
 /** Codes of a few bits each, packed as bit planes: plane j holds bit j of every code, eight codes to a byte. */
-final class Planes {
+public final class Planes {
     private Planes() {}
 
     /** Returns how many bytes one plane of {@code count} codes takes. */
-    static int bytes(int count) {
+    public static int bytes(int count) {
         return (count + 7) / 8;
     }
 
     /** Writes the lowest {@code bits} bits of each code, plane after plane, from {@code at} on; returns the end. */
-    static int pack(int[] codes, int count, int bits, byte[] out, int at) {
+    public static int pack(int[] codes, int count, int bits, byte[] out, int at) {
         int plane = bytes(count);
         for (int i = 0; i < count; i++) {
             for (int j = 0; j < bits; j++) {
@@ -21,7 +21,7 @@ final class Planes {
     }
 
     /** Reads {@code count} codes of {@code bits} planes from {@code at} on. */
-    static void unpack(byte[] data, int at, int count, int bits, int[] codes) {
+    public static void unpack(byte[] data, int at, int count, int bits, int[] codes) {
         int plane = bytes(count);
         for (int i = 0; i < count; i++) {
             int code = 0;
