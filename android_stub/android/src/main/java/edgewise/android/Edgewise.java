@@ -101,7 +101,7 @@ public final class Edgewise {
     public static void join(Context context, byte[] bundle) {
         Bundle parsed = Bundle.parse(bundle);
         parsed.sockets(); // papers that cannot be used are refused now, not in the night
-        parsed.verifyKey();
+        parsed.trust();
         Edgewise self = get(context);
         self.vault.put(bundle);
         TrainingJob.schedule(self.context);
@@ -243,7 +243,7 @@ public final class Edgewise {
         MqttTransport transport = new MqttTransport(bundle.address(), bundle.fleet() + "." + bundle.device(),
                 identity.will(), bundle.sockets());
         Agent agent = new Agent(home, transport, identity, host, AndroidDatabase::new, Clock.SYSTEM,
-                () -> Policy.load(home.policy), () -> PhoneCondition.metered(context), bundle.verifyKey());
+                () -> Policy.load(home.policy), () -> PhoneCondition.metered(context), bundle.trust());
         transport.start();
         return agent;
     }

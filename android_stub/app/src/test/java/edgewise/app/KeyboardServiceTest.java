@@ -125,7 +125,7 @@ public class KeyboardServiceTest {
             assertFalse(Edgewise.isPaused());
         }
         Entry entry = new Entry("", 7, 1, "train", Outcome.REPORTED, "counted", 1.7e9, 1.7e9, 20, 5, 3.0, 0.1, 2.0, 10,
-                1_420_000);
+                1_420_000, 0.5, 1.0);
         String line = MainActivity.describe(entry);
         assertTrue(line, line.contains("round 7 reported, an update of 1.42 MB sent (counted)"));
     }

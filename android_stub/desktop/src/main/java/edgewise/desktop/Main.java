@@ -9,12 +9,12 @@ import edgewise.device.Home;
 import edgewise.device.Identity;
 import edgewise.device.Policy;
 import edgewise.device.Predictor;
+import edgewise.device.Trust;
 import edgewise.device.store.ExampleStore;
 import edgewise.device.transport.BrokerAddress;
 import edgewise.device.transport.MqttTransport;
 import edgewise.wire.Bytes;
 import edgewise.wire.Files;
-import edgewise.wire.VerifyKey;
 import edgewise.wire.Weights;
 import edgewise.wire.errors.EdgewiseError;
 import edgewise.wire.model.Artifact;
@@ -88,14 +88,14 @@ public final class Main {
         BrokerAddress address;
         Identity identity;
         SocketFactory sockets = null;
-        VerifyKey key = null;
+        Trust trust = Trust.NOBODY_IS_ASKED;
         long session = new SecureRandom().nextLong() >>> 1;
         if (options.containsKey("bundle")) {
             Bundle bundle = Bundle.parse(Files.read(new File(options.get("bundle")), 1 << 20));
             address = bundle.address();
             identity = new Identity(bundle.fleet(), bundle.device(), session);
             sockets = bundle.sockets();
-            key = bundle.verifyKey();
+            trust = bundle.trust();
         } else {
             address = BrokerAddress.parse(needed(options, "broker"));
             identity = new Identity(needed(options, "fleet"), needed(options, "device"), session);
@@ -115,7 +115,7 @@ public final class Main {
         try (ExampleStore store = store(home)) {
             DeviceHost host = new DeviceHost(home, store, new DesktopRuntime(), Collections.emptyList());
             try (Agent agent = new Agent(home, transport, identity, host, JdbcDatabase::new, Clock.SYSTEM,
-                    () -> Policy.load(home.policy), () -> false, key)) {
+                    () -> Policy.load(home.policy), () -> false, trust)) {
                 transport.start();
                 agent.run(stop::get);
             }

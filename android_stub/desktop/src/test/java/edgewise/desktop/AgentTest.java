@@ -11,6 +11,7 @@ import edgewise.device.Agent;
 import edgewise.device.DeviceState;
 import edgewise.device.LatestModel;
 import edgewise.device.Predictor;
+import edgewise.device.Trust;
 import edgewise.device.store.ParticipationLog;
 import edgewise.device.store.ParticipationLog.Entry;
 import edgewise.device.store.ParticipationLog.Outcome;
@@ -195,7 +196,8 @@ class AgentTest {
 
     @Test
     void onlyWhatTheCoordinatorSignedIsTaken() {
-        rig.key = new VerifyKey(Bytes.unhex("03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8"));
+        VerifyKey key = new VerifyKey(Bytes.unhex("03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8"));
+        rig.trust = new Trust(key, null, null);
         agent = rig.start();
         for (int i = 0; i < 3; i++) {
             rig.tell(10 + i, rig.assignment().withSignature(new byte[64]));

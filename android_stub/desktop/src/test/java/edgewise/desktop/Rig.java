@@ -7,6 +7,7 @@ import edgewise.device.Home;
 import edgewise.device.Host;
 import edgewise.device.Identity;
 import edgewise.device.Policy;
+import edgewise.device.Trust;
 import edgewise.device.store.ExampleStore;
 import edgewise.device.transport.Transport;
 import edgewise.wire.Blobs;
@@ -16,7 +17,6 @@ import edgewise.wire.Messages.BlobRef;
 import edgewise.wire.Messages.Body;
 import edgewise.wire.Messages.Envelope;
 import edgewise.wire.Topics;
-import edgewise.wire.VerifyKey;
 import edgewise.wire.Weights;
 import edgewise.wire.codec.Codec;
 import edgewise.wire.model.Artifact;
@@ -26,8 +26,10 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.Deque;
+import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import org.junit.jupiter.api.Assumptions;
 
@@ -42,12 +44,15 @@ final class Rig implements Clock, Transport {
     final byte[] weights;
     final BlobRef graphRef;
     final BlobRef weightsRef;
-    final List<Envelope> said = new ArrayList<>();
+    final Map<BlobRef, byte[]> blobs = new LinkedHashMap<>();
+    final List<Envelope> said = new Said();
+    final List<String> saidOn = new ArrayList<>();
+    final Set<String> everAsked = new LinkedHashSet<>();
     final Set<String> topics = new LinkedHashSet<>();
     final Deque<Event> events = new ArrayDeque<>();
     Policy policy = new Policy();
     String obstacle;
-    VerifyKey key;
+    Trust trust = Trust.NOBODY_IS_ASKED;
     double now = 1000;
     private long messageId;
     private Agent agent;
@@ -62,6 +67,8 @@ final class Rig implements Clock, Transport {
         weights = Weights.toBytes(artifact.weights());
         graphRef = Blobs.makeRef(graph);
         weightsRef = Blobs.makeRef(weights, 4000);
+        blobs.put(graphRef, graph);
+        blobs.put(weightsRef, weights);
     }
 
     @Override
@@ -74,6 +81,15 @@ final class Rig implements Clock, Transport {
         return 1.7e9 + now;
     }
 
+    /** What was said, and where: cleared together. */
+    private final class Said extends ArrayList<Envelope> {
+        @Override
+        public void clear() {
+            super.clear();
+            saidOn.clear();
+        }
+    }
+
     /** Starts a process anew on the same folder; the one before is gone as if it had been killed. */
     Agent start() {
         said.clear();
@@ -81,7 +97,7 @@ final class Rig implements Clock, Transport {
         events.clear();
         Host host = new DeviceHost(home, store, new DesktopRuntime(), Collections.singletonList(() -> obstacle));
         Identity identity = new Identity(FLEET, DEVICE, (long) now);
-        agent = new Agent(home, this, identity, host, JdbcDatabase::new, this, () -> policy, () -> false, key);
+        agent = new Agent(home, this, identity, host, JdbcDatabase::new, this, () -> policy, () -> false, trust);
         events.add(new Connected());
         steps(3);
         return agent;
@@ -117,8 +133,9 @@ final class Rig implements Clock, Transport {
     /** Delivers the retained chunks that the device asks for. */
     void serve() {
         for (String topic : new ArrayList<>(topics)) {
-            for (BlobRef ref : Arrays.asList(graphRef, weightsRef)) {
-                byte[] data = ref == graphRef ? graph : weights;
+            for (Map.Entry<BlobRef, byte[]> blob : blobs.entrySet()) {
+                BlobRef ref = blob.getKey();
+                byte[] data = blob.getValue();
                 for (int i = 0; i < Blobs.chunkCount(ref); i++) {
                     if (!topic.equals(Topics.blobChunk(FLEET, ref.hash(), i))) continue;
                     int at = (int) (i * ref.chunkBytes());
@@ -147,11 +164,13 @@ final class Rig implements Clock, Transport {
     @Override
     public void publish(String topic, byte[] payload, boolean retain, int qos) {
         said.add(Codec.decode(payload));
+        saidOn.add(topic);
     }
 
     @Override
     public void subscribe(String... wanted) {
         topics.addAll(Arrays.asList(wanted));
+        everAsked.addAll(Arrays.asList(wanted));
     }
 
     @Override

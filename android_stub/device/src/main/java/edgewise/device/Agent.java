@@ -15,8 +15,11 @@ import edgewise.wire.Messages.ChunkAck;
 import edgewise.wire.Messages.ComeBackLater;
 import edgewise.wire.Messages.Decline;
 import edgewise.wire.Messages.ReportAck;
+import edgewise.wire.Messages.SecureInbox;
+import edgewise.wire.Messages.SecureQuorum;
+import edgewise.wire.Messages.SecureRoster;
+import edgewise.wire.Messages.SecureSurvivors;
 import edgewise.wire.Messages.UploadGrant;
-import edgewise.wire.VerifyKey;
 import edgewise.wire.errors.TransportError;
 import edgewise.wire.errors.UnavailableError;
 import java.io.Closeable;
@@ -53,19 +56,20 @@ public final class Agent implements Closeable {
      * @param transport a link made with {@code identity.will()}
      * @param policy the owner's limits as they are now
      * @param metered whether the network costs its owner money now
-     * @param key takes only assignments that this coordinator signed; {@code null} takes any
+     * @param trust what vouches for assignments, and for other devices
      */
     public Agent(Home home, Transport transport, Identity identity, Host host, Database.Opener databases, Clock clock,
-            Supplier<Policy> policy, BooleanSupplier metered, VerifyKey key) {
+            Supplier<Policy> policy, BooleanSupplier metered, Trust trust) {
         this.host = host;
         this.clock = clock;
-        link = new Link(transport, identity, key);
+        link = new Link(transport, identity, trust.key());
         records = new ParticipationLog(home.participation, databases);
         Budget budget = new Budget(records, clock, policy, metered);
         status = new Status(home.status, link, clock);
         LatestModel model = new LatestModel(home);
         availability = new Availability(link, host, status, model, clock, policy, budget, SOFTWARE);
-        worker = new Worker(home, link, host, status, model, records, clock, policy, budget, this::onEnd);
+        worker = new Worker(home, link, host, status, model, records, clock, policy, budget, trust,
+                this::onEnd);
         Double last = records.lastReport();
         if (last != null) availability.keepDistance(clock.wall() - last);
         link.listen();
@@ -157,6 +161,10 @@ public final class Agent implements Closeable {
         else if (body instanceof ChunkAck ack) onWord(heard, ack.attempt());
         else if (body instanceof ReportAck ack) onWord(heard, ack.attempt());
         else if (body instanceof Abort abort) onWord(heard, abort.attempt());
+        else if (body instanceof SecureRoster told) onWord(heard, told.attempt());
+        else if (body instanceof SecureInbox told) onWord(heard, told.attempt());
+        else if (body instanceof SecureSurvivors told) onWord(heard, told.attempt());
+        else if (body instanceof SecureQuorum told) onWord(heard, told.attempt());
     }
 
     /** Takes what is said about one attempt; about another than the one in work it means nothing any more. */
@@ -166,6 +174,7 @@ public final class Agent implements Closeable {
             LOG.fine("ignored " + heard.body().layout().name + ": round " + heard.round() + " is not in work");
         } else if (heard.body() instanceof ReportAck ack) {
             // Also while training anew after a crash: the coordinator holds what an earlier process sent.
+            if (ack.accepted() && !worker.acknowledged()) return; // a secure round goes on: its sum is still masked
             Outcome outcome = ack.accepted() ? Outcome.REPORTED : Outcome.REFUSED;
             worker.end(outcome, Link.sentence(ack.reason()), ack.comeBack());
         } else if (heard.body() instanceof Abort abort) {

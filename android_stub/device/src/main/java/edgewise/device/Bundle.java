@@ -58,9 +58,9 @@ public record Bundle(String fleet, String device, String broker, String ca, Stri
         return Papers.sockets(ca, cert, key);
     }
 
-    /** Returns what vouches for assignments. */
-    public VerifyKey verifyKey() {
-        return VerifyKey.fromText(coordinatorKey);
+    /** Returns what vouches for assignments and for other devices. Throws {@link ConfigError} if a paper is none. */
+    public Trust trust() {
+        return new Trust(VerifyKey.fromText(coordinatorKey), Papers.enrolled(cert, key), Papers.register(ca));
     }
 
     @Override

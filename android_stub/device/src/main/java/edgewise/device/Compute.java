@@ -12,7 +12,7 @@ import edgewise.wire.random.Pcg64;
 import java.io.File;
 import java.util.function.Function;
 
-/** Trains or evaluates, one batch at a time; the result is there when it is finished. */
+/** Trains, evaluates or votes, one batch at a time; the result is there when it is finished. */
 final class Compute extends Phase {
     private final Host host;
     private final Clock clock;
@@ -82,6 +82,11 @@ final class Compute extends Phase {
 
     private LocalTraining begin() {
         Assignment asked = work.asked();
+        Pcg64 rng = Pcg64.ofDevice(asked.seed(), work.round(), device);
+        if (asked.kind() == Kind.DISCOVER) {
+            long votes = Math.min(asked.discovery().votes(), most);
+            return new Votes(host.texts(), weights, asked.discovery().length(), votes, rng);
+        }
         Trainer trainer = host.trainer(graph, asked.graph().hash());
         float[] start = readWeights(weights, trainer, "weights");
         Examples examples = host.examples(trainer.manifest(), asked.kind());
@@ -89,7 +94,6 @@ final class Compute extends Phase {
             throw new RunError("none of this device's examples has anything that the model can learn from");
         }
         if (asked.kind() == Kind.EVALUATE) return new LocalTraining.Evaluate(trainer, start, examples, most);
-        Pcg64 rng = Pcg64.ofDevice(asked.seed(), work.round(), device);
         int epochs = (int) Math.min(asked.epochs(), Integer.MAX_VALUE);
         return new LocalTraining.Train(trainer, start, examples, epochs, asked.learningRate(), most, rng,
                 correction.apply(trainer));

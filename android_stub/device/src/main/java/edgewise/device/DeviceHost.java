@@ -38,6 +38,11 @@ public final class DeviceHost implements Host {
     }
 
     @Override
+    public List<String> texts() {
+        return store.texts(false);
+    }
+
+    @Override
     public String obstacle() {
         if (home.paused.exists()) return "paused by its owner";
         for (Condition condition : conditions) {

@@ -2,6 +2,7 @@ package edgewise.device;
 
 import edgewise.wire.model.Manifest;
 import java.io.File;
+import java.util.List;
 
 /** What an agent asks of the device it runs on: examples, a trainer, and whether now is a good time. */
 public interface Host {
@@ -23,6 +24,9 @@ public interface Host {
     String runtime();
 
     Counts counts();
+
+    /** Returns the texts to train on, for a round that looks for words. */
+    List<String> texts();
 
     /** Returns why the device cannot take part now, {@code null} if it can; asked between any two batches. */
     String obstacle();

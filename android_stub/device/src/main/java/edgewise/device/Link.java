@@ -10,6 +10,10 @@ import edgewise.wire.Messages.ComeBackLater;
 import edgewise.wire.Messages.Decline;
 import edgewise.wire.Messages.Envelope;
 import edgewise.wire.Messages.ReportAck;
+import edgewise.wire.Messages.SecureInbox;
+import edgewise.wire.Messages.SecureQuorum;
+import edgewise.wire.Messages.SecureRoster;
+import edgewise.wire.Messages.SecureSurvivors;
 import edgewise.wire.Messages.UploadGrant;
 import edgewise.wire.Topics;
 import edgewise.wire.VerifyKey;
@@ -103,13 +107,20 @@ final class Link {
         boolean chunk = body instanceof BlobChunk;
         String expected = body instanceof BlobChunk b ? Topics.blobChunk(identity.fleet(), b.hash(), b.index()) : down;
         boolean known = chunk || body instanceof Assignment || body instanceof UploadGrant || body instanceof ChunkAck
-                || body instanceof ReportAck || body instanceof Abort || body instanceof ComeBackLater;
+                || body instanceof ReportAck || body instanceof Abort || body instanceof ComeBackLater
+                || isSecure(body);
         if (!known || !message.topic().equals(expected)) return drop("misplaced", body.layout().name);
         if (body instanceof Assignment asked && key != null
                 && !key.vouchesFor(identity.device(), message.payload(), asked.signature())) {
             return dropForged(envelope.round());
         }
         return new Heard(envelope.round(), envelope.messageId(), body);
+    }
+
+    /** Returns whether this is what a coordinator says in a secure round. */
+    static boolean isSecure(Body body) {
+        return body instanceof SecureRoster || body instanceof SecureInbox || body instanceof SecureSurvivors
+                || body instanceof SecureQuorum;
     }
 
     /** It is not declined: its round and attempt may be those of an honest one. Round 0 is no round. */

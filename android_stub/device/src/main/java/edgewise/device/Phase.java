@@ -42,6 +42,28 @@ class Phase {
 
     void compute() {}
 
+    double due() {
+        return due;
+    }
+
+    long bytesDown() {
+        return bytesDown;
+    }
+
+    long bytesUp() {
+        return bytesUp;
+    }
+
+    /** Returns whether the coordinator has said that it has the update safe. */
+    boolean safe() {
+        return false;
+    }
+
+    /** Takes word that the coordinator has the report safe; returns whether nothing more is to be done. */
+    boolean acknowledged() {
+        return true;
+    }
+
     /** Says again what was last said. */
     void repeat() {}
 

@@ -6,9 +6,10 @@ import edgewise.wire.Files;
 import edgewise.wire.Json;
 import edgewise.wire.Messages.Assignment;
 import edgewise.wire.Messages.Kind;
+import edgewise.wire.Messages.SecureTerms;
 import edgewise.wire.Topics;
 import edgewise.wire.errors.ConfigError;
-import edgewise.wire.transforms.Codecs;
+import edgewise.wire.transforms.Numbers;
 import java.io.File;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
@@ -39,7 +40,12 @@ public final class Policy {
         DEFAULTS.put("max_megabytes_day", 0.0);
         DEFAULTS.put("metered_megabytes", 0.0);
         DEFAULTS.put("require_clipping", 0.0);
+        DEFAULTS.put("require_noise", 0.0);
+        DEFAULTS.put("min_separation_rounds", 0.0);
+        DEFAULTS.put("max_votes", 0.0);
         DEFAULTS.put("require_secure_aggregation", 0.0);
+        DEFAULTS.put("min_cohort", 0.0);
+        DEFAULTS.put("min_threshold", 0.0);
         DEFAULTS.put("keep_days", 0.0);
         DEFAULTS.put("keep_examples", 100_000.0);
         DEFAULTS.put("keep_megabytes", 16.0);
@@ -115,7 +121,10 @@ public final class Policy {
         String why = malformed(asked);
         if (why != null) return why;
         boolean train = asked.kind() == Kind.TRAIN;
-        if (!train && held == 0) return "this device has no held-out examples";
+        if (asked.kind() == Kind.EVALUATE && held == 0) return "this device has no held-out examples";
+        if (asked.kind() == Kind.DISCOVER && get("max_votes") < 1) {
+            return "this device's owner does not let it vote for words";
+        }
         if (train && held < get("min_examples")) {
             return "this device has " + held + " examples, its owner asks for at least " + (long) get("min_examples");
         }
@@ -135,26 +144,50 @@ public final class Policy {
             return "updates would be clipped " + (norm > 0 ? "to " + norm : "not at all")
                     + ", the owner asks for a norm of at most " + most;
         }
-        return get("require_secure_aggregation") > 0
-                ? "the owner asks for secure aggregation, and the assignment does not offer it" : null;
+        double noise = offeredNoise(asked);
+        if (noise < get("require_noise")) {
+            return "noise of " + Numbers.general(noise) + " times the norm would be added, the owner asks for at least "
+                    + Numbers.general(get("require_noise"));
+        }
+        SecureTerms terms = asked.secure();
+        if (terms.cohort() == 0) {
+            return get("require_secure_aggregation") > 0
+                    ? "the owner asks for secure aggregation, and the assignment does not offer it" : null;
+        }
+        if (terms.cohort() < get("min_cohort")) {
+            return "at most " + terms.cohort() + " devices would take part, the owner asks for at least "
+                    + (long) get("min_cohort");
+        }
+        return terms.least() < get("min_threshold") ? "the sum could be of " + terms.least()
+                + " updates, the owner asks for at least " + (long) get("min_threshold") : null;
     }
 
-    /** Returns the L2 norm to which an assignment's encoding clips updates on the device, 0 for none. */
-    static double offeredClipping(Assignment asked) {
+    /** Returns the L2 norm to which an assignment has updates clipped on the device, 0 for none. */
+    public static double offeredClipping(Assignment asked) {
+        double clip = asked.secure().clip();
+        if (asked.secure().cohort() > 0) return Double.isInfinite(clip) || Double.isNaN(clip) ? 0 : clip;
+        if (Encoding.unknown(asked) != null) return 0;
         String first = asked.encoding().split("\\+")[0];
         return first.startsWith("clip-") ? Double.parseDouble(first.substring(5)) : 0;
     }
 
+    /** Returns the noise multiplier that an assignment promises for the sum of clipped updates, 0 for none. */
+    public static double offeredNoise(Assignment asked) {
+        double noise = asked.privacy().noiseMultiplier();
+        boolean promised = !asked.privacy().mechanism().isEmpty() && offeredClipping(asked) != 0
+                && !Double.isNaN(noise) && !Double.isInfinite(noise);
+        return promised ? noise : 0;
+    }
+
     private static String malformed(Assignment asked) {
-        if (!Arrays.asList(Kind.TRAIN, Kind.EVALUATE).contains(asked.kind())) {
+        if (!Arrays.asList(Kind.TRAIN, Kind.EVALUATE, Kind.DISCOVER).contains(asked.kind())) {
             return "assignment kind " + asked.kind() + " is not known to this version";
         }
-        try {
-            Codecs.get(asked.encoding());
-        } catch (ConfigError error) {
-            return "updates encoded as '" + asked.encoding() + "' are not known to this version";
+        String unknown = Encoding.unknown(asked);
+        if (unknown != null || asked.kind() == Kind.EVALUATE) return unknown;
+        if (asked.kind() == Kind.DISCOVER) {
+            return asked.discovery().length() > 0 && asked.discovery().votes() > 0 ? null : "no votes were asked for";
         }
-        if (asked.kind() == Kind.EVALUATE) return null;
         try { // it becomes a level of a topic
             if (!asked.aggregator().isEmpty()) Topics.checkName("aggregator", asked.aggregator());
         } catch (ConfigError error) {

@@ -28,11 +28,13 @@ final class SessionFolder {
     record Found(Work work, Body report) {}
 
     final File update;
+    final File masked;
     private final File folder;
     private final String fleet;
     private final File assignment;
     private final File notes;
     private final File report;
+    private final File secure;
 
     SessionFolder(File folder, String fleet) {
         this.folder = folder;
@@ -41,6 +43,8 @@ final class SessionFolder {
         notes = new File(folder, "notes.json");
         report = new File(folder, "report");
         update = new File(folder, "update");
+        secure = new File(folder, "secure");
+        masked = new File(folder, "masked");
     }
 
     /** Returns what an earlier process left, {@code null} if nothing; whatever is torn or foreign is cleared. */
@@ -93,6 +97,20 @@ final class SessionFolder {
 
     void saveUpdate(byte[] data) {
         Files.writeDurably(update, data);
+    }
+
+    /** Returns what was bound in a secure round, empty for nothing yet. */
+    byte[] secureNotes() {
+        return secure.isFile() ? Files.read(secure, Messages.PAYLOAD_BYTES * 4L) : Bytes.NONE;
+    }
+
+    /** Keeps what was bound. */
+    void saveSecure(byte[] data) {
+        if (!Arrays.equals(data, secureNotes())) Files.writeDurably(secure, data);
+    }
+
+    void saveMasked(byte[] data) {
+        Files.writeDurably(masked, data);
     }
 
     /** Keeps a finished report; its update must be there already. */

@@ -16,11 +16,14 @@ import edgewise.wire.Messages.BlobRef;
 import edgewise.wire.Messages.Body;
 import edgewise.wire.Messages.Decline;
 import edgewise.wire.Messages.EvaluationReport;
+import edgewise.wire.Messages.Kind;
 import edgewise.wire.Messages.Measure;
 import edgewise.wire.Messages.UploadRequest;
 import edgewise.wire.errors.EdgewiseError;
 import edgewise.wire.errors.ProtocolError;
 import edgewise.wire.errors.UnavailableError;
+import edgewise.wire.secure.Form;
+import edgewise.wire.secure.Member;
 import edgewise.wire.transforms.Clip;
 import java.io.File;
 import java.util.ArrayList;
@@ -37,6 +40,7 @@ final class Worker {
     private static final Logger LOG = Logger.getLogger("edgewise.device");
     private static final double CONDITION_SECONDS = 5; // how often a device that computes nothing looks at its conditions
     private static final double ACCOUNT_SECONDS = 30; // a killed process forgets at most so much of the time it computed
+    private static final double UNMASK_SECONDS = 300; // a masked update counts: the device stays so long to open the sum
     private static final int BEGINNINGS_MAX = 3; // a graph that kills the process is not tried for ever
 
     /** How work ended; {@code comeBack} is in seconds, {@code null} where nobody said. */
@@ -51,6 +55,8 @@ final class Worker {
     private final Clock clock;
     private final Supplier<Policy> policy;
     private final Budget budget;
+    private final Trust trust;
+    private final Separation separation;
     private final Consumer<Ended> onEnd;
     private final BlobStore blobs;
     private final SessionFolder session;
@@ -61,7 +67,7 @@ final class Worker {
     private double conditionAt = Double.POSITIVE_INFINITY;
 
     Worker(Home home, Link link, Host host, Status status, LatestModel model, ParticipationLog records, Clock clock,
-            Supplier<Policy> policy, Budget budget, Consumer<Ended> onEnd) {
+            Supplier<Policy> policy, Budget budget, Trust trust, Consumer<Ended> onEnd) {
         this.home = home;
         this.link = link;
         this.host = host;
@@ -71,6 +77,8 @@ final class Worker {
         this.clock = clock;
         this.policy = policy;
         this.budget = budget;
+        this.trust = trust;
+        separation = new Separation(records, policy);
         this.onEnd = onEnd;
         blobs = new BlobStore(home.blobs);
         session = new SessionFolder(home.session, link.identity.fleet());
@@ -85,7 +93,7 @@ final class Worker {
     }
 
     double due() {
-        return Math.min(deadline, Math.min(phase.due, conditionAt));
+        return Math.min(deadline, Math.min(phase.due(), conditionAt));
     }
 
     // Beginnings
@@ -94,7 +102,7 @@ final class Worker {
     String refusal(Assignment asked) {
         int held;
         try {
-            Blobs.checkRef(asked.graph(), Blobs.BYTES_MAX);
+            if (asked.kind() != Kind.DISCOVER) Blobs.checkRef(asked.graph(), Blobs.BYTES_MAX);
             Blobs.checkRef(asked.weights(), Blobs.BYTES_MAX);
             if (!asked.correction().isEmpty()) Blobs.checkRef(asked.control(), Blobs.BYTES_MAX);
             held = host.counts().of(asked.kind());
@@ -103,11 +111,12 @@ final class Worker {
         } catch (EdgewiseError error) {
             return discreet(error);
         }
-        double traffic = blobs.has(asked.graph().hash()) ? 0 : asked.graph().size();
+        double traffic = asked.graph().size() == 0 || blobs.has(asked.graph().hash()) ? 0 : asked.graph().size();
         for (BlobRef ref : Deltas.weightsToFetch(asked, blobs)) traffic += ref.size();
         traffic += Encoding.updateBytes(asked) + (asked.correction().isEmpty() ? 0 : asked.control().size());
         String why = host.obstacle();
         if (why == null) why = policy.get().refusal(asked, held, traffic);
+        if (why == null) why = separation.refusal(asked);
         return why != null ? why : budget.refusal(asked, traffic);
     }
 
@@ -158,6 +167,14 @@ final class Worker {
         guarded(() -> phase.hear(heard));
     }
 
+    /** Takes word that the coordinator has the report safe; returns whether the work is done with that. */
+    boolean acknowledged() {
+        boolean[] done = {true};
+        guarded(() -> done[0] = phase.acknowledged());
+        if (!done[0]) deadline = Math.max(deadline, clock.now() + UNMASK_SECONDS);
+        return done[0];
+    }
+
     /** Says again what was last said about this work. */
     void repeat() {
         if (status.state() == DeviceState.UPLOADING) phase.repeat();
@@ -179,7 +196,7 @@ final class Worker {
                 return;
             }
         }
-        if (now >= phase.due) guarded(() -> phase.tick());
+        if (now >= phase.due()) guarded(() -> phase.tick());
         guarded(this::advance);
         if (work != null) status.progress(work, phase.progress());
     }
@@ -202,7 +219,7 @@ final class Worker {
 
     private String obstacle() {
         String why = host.obstacle();
-        return why != null ? why : budget.overrun(phase.seconds - accounted, phase.bytesDown + phase.bytesUp);
+        return why != null ? why : budget.overrun(phase.seconds - accounted, phase.bytesDown() + phase.bytesUp());
     }
 
     // Phases
@@ -228,8 +245,8 @@ final class Worker {
         Phase left = phase;
         phase = new Phase();
         left.stop();
-        if (work == null || left.bytesDown + left.bytesUp == 0) return;
-        recorded(() -> records.addTraffic(work.digest(), left.bytesDown, left.bytesUp, budget.metered()));
+        if (work == null || left.bytesDown() + left.bytesUp() == 0) return;
+        recorded(() -> records.addTraffic(work.digest(), left.bytesDown(), left.bytesUp(), budget.metered()));
         budget.changed();
     }
 
@@ -240,7 +257,7 @@ final class Worker {
                 begin(download(work, java.util.Collections.singletonList(work.asked().weights())));
                 return;
             }
-            model.save(work.asked(), work.round());
+            if (work.asked().kind() != Kind.DISCOVER) model.save(work.asked(), work.round());
             if (session.countBegin() > BEGINNINGS_MAX) {
                 giveUp(Outcome.FAILED, "the process ended " + BEGINNINGS_MAX + " times while it computed this");
             } else {
@@ -253,16 +270,18 @@ final class Worker {
 
     private Download download(Work taken, List<BlobRef> weights) {
         List<BlobRef> refs = new ArrayList<>();
-        refs.add(taken.asked().graph());
+        if (taken.asked().graph().size() > 0) refs.add(taken.asked().graph()); // a round that looks for words has none
         refs.addAll(weights);
         if (!taken.asked().correction().isEmpty()) refs.add(taken.asked().control());
-        return new Download(link, clock, blobs, taken.round(), refs);
+        return new Download(link, clock, blobs, taken.round(), refs, taken.asked().blobsUrl());
     }
 
     private Compute computing() {
         Assignment asked = work.asked();
         int most = policy.get().examplesUsed(asked.maxExamples(), host.counts().of(asked.kind()));
-        File graph = blobs.path(asked.graph().hash()), weights = blobs.path(asked.weights().hash());
+        boolean votes = asked.kind() == Kind.DISCOVER;
+        if (votes) most = (int) Math.min(policy.get().get("max_votes"), Integer.MAX_VALUE);
+        File weights = blobs.path(asked.weights().hash()), graph = votes ? weights : blobs.path(asked.graph().hash());
         return new Compute(host, clock, work, link.identity.device(), graph, weights, most,
                 trainer -> correction(asked, trainer));
     }
@@ -275,6 +294,11 @@ final class Worker {
     }
 
     private Phase sending(Work taken, Body report) {
+        if (taken.asked().secure().cohort() > 0) {
+            Policy owner = policy.get();
+            Member.Rules rules = new Member.Rules((long) owner.get("min_cohort"), (long) owner.get("min_threshold"));
+            return new SecureReport(link, clock, blobs, session, taken, rules, trust);
+        }
         if (report instanceof UploadRequest request) {
             return new Upload(link, clock, taken.round(), request, session.update, taken.asked().aggregator());
         }
@@ -289,6 +313,10 @@ final class Worker {
             report = keepUpdate(update, computed.seconds);
             recorded(() -> records.note(work.digest(), update.examples(), update.steps(), (double) update.loss(),
                     update.norm()));
+        } else if (result instanceof Votes.Chosen votes) {
+            List<Measure> measures = new ArrayList<>();
+            for (String prefix : votes.prefixes()) measures.add(new Measure(prefix, 1));
+            report = EvaluationReport.ABSENT.withAttempt(work.asked().attempt()).withExamples(1).withMeasures(measures);
         } else {
             LocalSums sums = (LocalSums) result;
             List<Measure> measures = new ArrayList<>();
@@ -303,6 +331,11 @@ final class Worker {
 
     private UploadRequest keepUpdate(LocalUpdate update, double seconds) {
         Assignment asked = work.asked();
+        if (asked.secure().cohort() > 0) {
+            session.saveUpdate(Encoding.secureWords(asked, update.update(), update.examples(), update.loss()));
+            return UploadRequest.ABSENT.withAttempt(asked.attempt()).withUpdate(Blobs.makeRef(session.update))
+                    .withExamples(1).withEncoding(Form.ENCODING);
+        }
         session.saveUpdate(Encoding.encodeUpdate(home, work, link.identity.device(), update.update()));
         if (update.control() != null) {
             Controls controls = new Controls(home, asked.graph().hash(), Controls.CONTROLS);
@@ -330,14 +363,16 @@ final class Worker {
     void end(Outcome outcome, String reason, Float comeBack) {
         Work ended = work;
         if (ended == null) return;
+        if (phase.safe()) outcome = Outcome.REPORTED; // the update counts, however the rest of a secure round went
+        Outcome how = outcome;
         if (outcome == Outcome.REPORTED) status.enter(DeviceState.REPORTED, ended, "");
         leavePhase();
         work = null;
         deadline = conditionAt = Double.POSITIVE_INFINITY;
-        recorded(() -> records.end(ended.digest(), clock.wall(), outcome, reason));
+        recorded(() -> records.end(ended.digest(), clock.wall(), how, reason));
         recorded(session::clear);
         recorded(() -> blobs.prune(model.hashes()));
-        onEnd.accept(new Ended(ended, outcome, reason, comeBack));
+        onEnd.accept(new Ended(ended, how, reason, comeBack));
     }
 
     /** Writes down what is done anyway; a full disk must not keep the device from ending it. */

@@ -6,7 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import edgewise.wire.Messages.Assignment;
+import edgewise.wire.Messages.DiscoveryTerms;
 import edgewise.wire.Messages.Kind;
+import edgewise.wire.Messages.SecureTerms;
 import edgewise.wire.errors.ConfigError;
 import java.io.File;
 import java.io.FileWriter;
@@ -43,6 +45,27 @@ class PolicyTest {
                 policy.refusal(GOOD, 5, 201e6), "201.0 MB",
                 policy.with("require_clipping", 1).refusal(GOOD.withEncoding("clip-2"), 5, 0), "clipped to 2.0");
         found.forEach((reason, words) -> assertTrue(reason.contains(words), reason));
+        SecureTerms terms = new SecureTerms(8, 4, 20, 4, 1, 0, 0.5);
+        Assignment masked = GOOD.withEncoding("masked").withSecure(terms);
+        assertNull(policy.refusal(masked, 5, 0));
+        assertNull(policy.with("require_clipping", 0.5).with("require_secure_aggregation", 1).with("min_cohort", 8)
+                .with("min_threshold", 4).refusal(masked, 5, 0));
+        Map<String, String> secured = Map.of(
+                policy.with("min_cohort", 9).refusal(masked, 5, 0), "at most 8 devices",
+                policy.with("min_threshold", 5).refusal(masked, 5, 0), "could be of 4 updates",
+                policy.with("require_clipping", 0.4).refusal(masked, 5, 0), "clipped to 0.5",
+                policy.refusal(masked.withEncoding("eden-2"), 5, 0), "a secure round's updates encoded as 'eden-2'",
+                policy.refusal(masked.withSecure(terms.withLeast(1)), 5, 0), "1 to 8 devices",
+                policy.refusal(masked.withSecure(terms.withCohort(1537)), 5, 0), "4 to 1537 devices",
+                policy.refusal(masked.withSecure(terms.withClip(Double.NaN)), 5, 0), "clipping norm",
+                policy.refusal(masked.withSecure(terms.withNoise(9).withClip(0)), 5, 0), "protects nobody",
+                policy.refusal(masked.withSecure(terms.withValueBits(30)), 5, 0), "2 to 24 bits",
+                policy.refusal(masked.withCorrection("scaffold"), 5, 0), "control variate");
+        secured.forEach((reason, words) -> assertTrue(reason.contains(words), reason));
+        Assignment words = GOOD.withKind(Kind.DISCOVER).withDiscovery(new DiscoveryTerms(2, 3));
+        assertTrue(policy.refusal(words, 5, 0).contains("does not let it vote"));
+        assertNull(policy.with("max_votes", 1).refusal(words, 5, 0));
+        assertTrue(policy.refusal(words.withDiscovery(DiscoveryTerms.ABSENT), 5, 0).contains("no votes"));
         assertTrue(policy.refusal(GOOD.withKind(Kind.EVALUATE), 0, 0).contains("held-out"));
         String secure = policy.with("require_secure_aggregation", 1).refusal(GOOD, 5, 0);
         assertTrue(secure.contains("secure aggregation"));

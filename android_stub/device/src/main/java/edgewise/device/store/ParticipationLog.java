@@ -1,5 +1,6 @@
 package edgewise.device.store;
 
+import edgewise.device.Policy;
 import edgewise.wire.Bytes;
 import edgewise.wire.Messages.Assignment;
 import edgewise.wire.Messages.Kind;
@@ -14,9 +15,9 @@ import java.util.List;
  * received, by the assignment's digest.
  */
 public final class ParticipationLog implements Closeable {
-    private static final int SCHEMA_VERSION = 1, ENTRIES_MAX = 20_000;
+    private static final int SCHEMA_VERSION = 2, ENTRIES_MAX = 20_000;
     private static final String COLUMNS = "digest, round, attempt, kind, outcome, reason, asked_epochs, began, ended, "
-            + "examples, steps, loss, norm, seconds, bytes_down, bytes_up, bytes_metered";
+            + "examples, steps, loss, norm, seconds, bytes_down, bytes_up, bytes_metered, clip, noise";
 
     /** How a participation ended. */
     public enum Outcome {
@@ -28,10 +29,13 @@ public final class ParticipationLog implements Closeable {
         }
     }
 
-    /** One participation; times in seconds since the epoch, {@code null} for what is not known. */
+    /**
+     * One participation; times in seconds since the epoch, {@code null} for what is not known. {@code clip} is the norm that
+     * the update was clipped to and {@code noise} the promised multiplier, 0 for none.
+     */
     public record Entry(String digest, long round, long attempt, String kind, Outcome outcome, String reason,
             double began, Double ended, long examples, long steps, Double loss, Double norm, double seconds,
-            long bytesDown, long bytesUp) {}
+            long bytesDown, long bytesUp, double clip, double noise) {}
 
     /** What participations took together: epochs begun, seconds computed, bytes both ways, those on metered networks. */
     public record Used(long epochs, double seconds, long traffic, long metered) {
@@ -55,16 +59,27 @@ public final class ParticipationLog implements Closeable {
                 + " bytes_down INTEGER NOT NULL DEFAULT 0, bytes_up INTEGER NOT NULL DEFAULT 0,"
                 + " bytes_metered INTEGER NOT NULL DEFAULT 0)");
         db.execute("CREATE INDEX IF NOT EXISTS by_time ON participation (began)");
+        if (version < SCHEMA_VERSION) db.transaction(this::migrate);
+    }
+
+    /** Adds what version 2 has: of a private round its run, its number in it, the norm and the noise. */
+    private void migrate() {
+        if (((Number) db.query("PRAGMA user_version").get(0)[0]).longValue() >= SCHEMA_VERSION) return; // another was first
+        for (String column : new String[] {"run TEXT NOT NULL DEFAULT ''", "number INTEGER NOT NULL DEFAULT 0",
+            "clip REAL NOT NULL DEFAULT 0", "noise REAL NOT NULL DEFAULT 0"}) {
+            db.execute("ALTER TABLE participation ADD COLUMN " + column);
+        }
         db.execute("PRAGMA user_version = " + SCHEMA_VERSION);
     }
 
     /** Notes an assignment: accepted ({@code kept} is WORKING) or not ({@code why} says the reason). */
     public void begin(byte[] digest, long round, Assignment asked, double when, Outcome kept, String why) {
         String kind = asked.kind() == Kind.TRAIN ? "train" : asked.kind() == Kind.EVALUATE ? "evaluate"
-                : String.valueOf(asked.kind());
+                : asked.kind() == Kind.DISCOVER ? "discover" : String.valueOf(asked.kind());
         db.execute("INSERT OR REPLACE INTO participation (digest, round, attempt, kind, outcome, reason, asked_epochs,"
-                + " began, ended) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", Bytes.hex(digest), round, asked.attempt(), kind,
-                kept.word(), why, asked.epochs(), when, kept == Outcome.WORKING ? null : when);
+                + " began, ended, run, number, clip, noise) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", Bytes.hex(digest), round, asked.attempt(), kind,
+                kept.word(), why, asked.epochs(), when, kept == Outcome.WORKING ? null : when, run(asked.privacy().run()), bounded(asked.privacy().number()),
+                Policy.offeredClipping(asked), Policy.offeredNoise(asked));
         db.execute("DELETE FROM participation WHERE began < (SELECT began FROM participation ORDER BY began DESC"
                 + " LIMIT 1 OFFSET " + ENTRIES_MAX + ")");
     }
@@ -125,13 +140,29 @@ public final class ParticipationLog implements Closeable {
         return when == null ? null : number(when).doubleValue();
     }
 
+    /** Returns the number of the last round of a run that was taken, whatever became of it; 0 for none. */
+    public long lastNumber(long run) {
+        return number(db.query("SELECT coalesce(max(number), 0) FROM participation WHERE run=? AND kind='train'"
+                + " AND outcome<>'declined'", run(run)).get(0)[0]).longValue();
+    }
+
+    private static String run(long run) {
+        return String.format(java.util.Locale.ROOT, "%016x", run);
+    }
+
+    /** Returns an unsigned number as the largest that SQLite holds at most. */
+    public static long bounded(long number) {
+        return number < 0 ? Long.MAX_VALUE : number;
+    }
+
     private List<Entry> select(String clause, Object... values) {
         List<Entry> found = new ArrayList<>();
         for (Object[] row : db.query("SELECT " + COLUMNS + " FROM participation " + clause, values)) {
             found.add(new Entry((String) row[0], (Long) row[1], (Long) row[2], (String) row[3],
                     Outcome.valueOf(((String) row[4]).toUpperCase(java.util.Locale.ROOT)), (String) row[5],
                     number(row[7]).doubleValue(), real(row[8]), (Long) row[9], (Long) row[10], real(row[11]),
-                    real(row[12]), number(row[13]).doubleValue(), (Long) row[14], (Long) row[15]));
+                    real(row[12]), number(row[13]).doubleValue(), (Long) row[14], (Long) row[15], number(row[17]).doubleValue(),
+                    number(row[18]).doubleValue()));
         }
         return found;
     }

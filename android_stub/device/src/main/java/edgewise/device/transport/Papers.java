@@ -1,5 +1,7 @@
 package edgewise.device.transport;
 
+import edgewise.wire.crypto.Enrolled;
+import edgewise.wire.crypto.Register;
 import edgewise.wire.errors.ConfigError;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
@@ -10,6 +12,7 @@ import java.security.KeyStore;
 import java.security.PrivateKey;
 import java.security.cert.Certificate;
 import java.security.cert.CertificateFactory;
+import java.security.cert.X509Certificate;
 import java.security.spec.PKCS8EncodedKeySpec;
 import javax.net.ssl.KeyManagerFactory;
 import javax.net.ssl.SSLContext;
@@ -47,6 +50,28 @@ public final class Papers {
         } catch (GeneralSecurityException | IOException error) {
             throw new ConfigError("bundle: its papers cannot be used (" + error.getMessage() + ")", error);
         }
+    }
+
+    /** Returns the device's own papers, to show other devices. Throws {@code ConfigError} as {@link #sockets}. */
+    public static Enrolled enrolled(String cert, String key) {
+        try {
+            return new Enrolled(certificate(cert).getEncoded(), privateKey(key));
+        } catch (GeneralSecurityException error) {
+            throw new ConfigError("bundle: its papers cannot be used (" + error.getMessage() + ")", error);
+        }
+    }
+
+    /** Returns what knows the other devices of the authority. Throws {@code ConfigError} as {@link #sockets}. */
+    public static Register register(String ca) {
+        try {
+            return new Register(certificate(ca));
+        } catch (GeneralSecurityException error) {
+            throw new ConfigError("bundle: its authority cannot be used (" + error.getMessage() + ")", error);
+        }
+    }
+
+    private static X509Certificate certificate(String pem) throws GeneralSecurityException {
+        return (X509Certificate) CertificateFactory.getInstance("X.509").generateCertificate(stream(pem));
     }
 
     private static KeyStore empty() throws GeneralSecurityException, IOException {
