@@ -20,7 +20,8 @@ from edgewise_wire.errors import ConfigError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 BELONGING = (
-    "clip_norm", "clip_quantile", "noise_multiplier", "epsilon", "delta", "population", "bands", "restart_every",
+    "clip_norm", "clip_quantile", "noise_multiplier", "epsilon", "delta", "population", "participations", "bands",
+    "restart_every",
 )  # fmt: skip
 
 OPTIONS = [
@@ -41,6 +42,10 @@ OPTIONS = [
         "--population", type=int,
         help="With dp-fedavg: so many devices there are, and each round's are a uniform sample of them.",
     ),
+    click.option(
+        "--participations", type=int,
+        help="Most rounds of the run that a device takes part in; devices refuse more.  [default: as many as fit]",
+    ),
     click.option("--bands", type=int, help="Of dp-mf. [default: the separation, at most 400]"),
     click.option("--restart-every", type=int, help="Of dp-ftrl: a new tree after so many rounds. [default: never]"),
 ]  # fmt: skip
@@ -54,7 +59,9 @@ def privacy_options(command: Command) -> Command:
 
 
 def promised(o: dict[str, Any], directory: Path | None) -> PrivacySettings | None:
-    """Return what the options in `o` (by name, as click gives them) promise, `None` for nothing.
+    """Return what the options in `o` (by name, as click gives them) promise of noise that the coordinator adds.
+
+    `None` for nothing, and where the devices add it.
 
     Args:
         o: the options.
@@ -69,6 +76,8 @@ def promised(o: dict[str, Any], directory: Path | None) -> PrivacySettings | Non
             if o[name] is not None:
                 raise ConfigError(f"--{name.replace('_', '-')} belongs to --privacy: say which, such as dp-fedavg")
         return None
+    if o.get("secure_aggregation"):
+        return None  # the devices add the noise: `shared_privacy` says what that promises
     if o["clip_norm"] is None:
         raise ConfigError("--privacy needs --clip-norm: the L2 norm that no device's update may pass, such as 0.3")
     if o["noise_multiplier"] is None and o["epsilon"] is None:
@@ -85,6 +94,7 @@ def promised(o: dict[str, Any], directory: Path | None) -> PrivacySettings | Non
         epsilon=math.inf if o["epsilon"] is None else o["epsilon"],
         separation=o["separation"],
         population=o["population"] or 0,
+        participations=o["participations"] or 0,
     )  # fmt: skip
     if o["noise_multiplier"] is None:
         # More rounds of a run that has begun do not change its noise: they end sooner.
@@ -92,9 +102,9 @@ def promised(o: dict[str, Any], directory: Path | None) -> PrivacySettings | Non
     return replace(promise, clipping=_clipping(o, promise))
 
 
-def private_plan(chosen: Plan, promise: PrivacySettings | None, weighting: str | None) -> Plan:
+def private_plan(chosen: Plan, o: dict[str, Any]) -> Plan:
     """Return the plan with equal weights, which a promise needs; what was asked for otherwise is refused later."""
-    if promise is None or weighting == "examples":
+    if o["privacy"] == "none" or o["weighting"] == "examples":
         return chosen
     algorithm = chosen.algorithm
     return chosen._replace(algorithm=algorithm._replace(client=replace(algorithm.client, uniform=True)))

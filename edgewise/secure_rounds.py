@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +11,7 @@ import click
 
 from edgewise.commands.secured import SecuredFleet
 from edgewise.recipes import Plan
+from edgewise.shared_privacy import BITS, check_shared, clip_norm, noised, shared_privacy
 from edgewise_coordinator.settings import Settings
 from edgewise_wire.encodings import parse
 from edgewise_wire.errors import ConfigError, UnavailableError
@@ -22,12 +22,14 @@ log = logging.getLogger("edgewise.coordinator")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+PLAIN_BITS = 20  # --secure-bits where no noise hides the rounding
 WEIGHT_MAX = 1000  # examples beyond it weigh no more, unless --max-examples says less
 
 OPTIONS = [
     click.option("--secure-aggregation", is_flag=True, help="Learn the sum of the updates and no single one."),
     click.option(
-        "--secure-bits", default=20, show_default=True, help="Bits of a number in it; the sum takes log2(cohort) more."
+        "--secure-bits", type=int,
+        help="Bits of a number in it; the sum takes log2(cohort) more.  [default: 20; 16 with --privacy]",
     ),
     click.option("--secure-range", default=4.0, show_default=True, help="Numbers beyond ± it are clipped."),
     click.option(
@@ -36,13 +38,7 @@ OPTIONS = [
     click.option(
         "--secure-timeout", default=30.0, show_default=True, help="Seconds for each of its exchanges of messages."
     ),
-    click.option(
-        "--secure-noise",
-        type=float,
-        help="Noise multiplier: devices add noise themselves, so that it holds against the coordinator, too.",
-    ),
-    click.option("--secure-delta", default=1e-6, show_default=True, help="The δ that --secure-noise is told at."),
-]
+]  # fmt: skip
 
 
 def secure_options(command: Command) -> Command:
@@ -53,9 +49,17 @@ def secure_options(command: Command) -> Command:
 
 
 def secure_way(
-    o: dict[str, Any], chosen: Plan, settings: Settings, fleet: SecuredFleet, numbers: int
+    o: dict[str, Any], chosen: Plan, settings: Settings, fleet: SecuredFleet, numbers: int, directory: Path
 ) -> dict[str, Any]:
-    """Return the coordinator's argument for secure rounds, nothing for plain ones; `numbers` an update has.
+    """Return the coordinator's arguments for secure rounds, nothing for plain ones.
+
+    Args:
+        o: the options.
+        chosen: the algorithm and what belongs to it.
+        settings: of the run.
+        fleet: who belongs to it.
+        numbers: how many an update has.
+        directory: of the run.
 
     Raises:
         ConfigError: if something was chosen that must see single updates; the message says what, and why.
@@ -65,7 +69,8 @@ def secure_way(
         return {}
     _refuse(o, chosen)
     try:
-        from edgewise_coordinator.collecting.secure import SecureSettings, secure_updates
+        from edgewise_coordinator.collecting.secure import secure_updates
+        from edgewise_coordinator.collecting.secure_round import SecureSettings
         from edgewise_wire.crypto.enrolled import Register
         from edgewise_wire.secure.graph import plan
     except ModuleNotFoundError as error:
@@ -73,15 +78,17 @@ def secure_way(
             f"--secure-aggregation needs the package {error.name!r}: pip install 'edgewise[coordinator]'"
         ) from error
     cohort = settings.cohort
-    clip = parse(o["compress"]).clip or 0.0
-    equal = chosen.algorithm.client.uniform or o["secure_noise"] is not None
+    private = o["privacy"] != "none"
+    clip = clip_norm(o) if private else parse(o["compress"]).clip or 0.0
+    equal = chosen.algorithm.client.uniform
     terms = SecureTerms(
-        value_bits=o["secure_bits"],
+        value_bits=o["secure_bits"] if o["secure_bits"] is not None else BITS if private else PLAIN_BITS,
         range=min(o["secure_range"], clip or o["secure_range"]),  # no number of a clipped update is beyond its norm
         weight_max=1 if equal else min(o["max_examples"] or WEIGHT_MAX, WEIGHT_MAX),
         clip=clip,
     )
-    terms = _noised(o, terms, settings, numbers)
+    promise = shared_privacy(o, terms, settings, numbers, directory) if private else None
+    terms = terms if promise is None else noised(terms, promise)
     Form(cohort.target, terms.value_bits, terms.range, terms.weight_max, terms.noise)  # raises for what cannot be
     for size in {max(2, cohort.least), max(2, cohort.goal), cohort.target}:
         plan(size, dropout=o["secure_dropout"])
@@ -94,25 +101,7 @@ def secure_way(
         )
     register = Register(_read(fleet.authority)) if fleet.authority else None
     way = SecureSettings(terms, dropout=o["secure_dropout"], step_timeout=o["secure_timeout"])
-    return {"collect": secure_updates(way, register)}
-
-
-def _noised(o: dict[str, Any], terms: SecureTerms, settings: Settings, numbers: int) -> SecureTerms:
-    """Return the terms with each device's noise in them, and say what the run will have cost."""
-    if o["secure_noise"] is None:
-        return terms
-    from edgewise_coordinator.privacy.skellam import SkellamNoise
-
-    form = Form(settings.cohort.target, terms.value_bits, terms.range)
-    noise = SkellamNoise(form, terms.clip, numbers, max(2, settings.cohort.least), o["secure_noise"])
-    delta, sums = o["secure_delta"], -(-settings.rounds // o["separation"])
-    click.echo(
-        f"Noise by the devices: (ε = {noise.epsilon(sums, delta):.4g}, δ = {delta:g}) after {settings.rounds} rounds,"
-        f" for whoever is in {sums} of them; against the coordinator, too; neighbours differ in all that one device"
-        " reports, replaced by zeros; training losses are not told.",
-        err=True,
-    )
-    return replace(terms, noise=noise.of_each)
+    return {"collect": secure_updates(way, register), "privacy": promise}
 
 
 def _refuse(o: dict[str, Any], chosen: Plan) -> None:
@@ -128,15 +117,13 @@ def _refuse(o: dict[str, Any], chosen: Plan) -> None:
          "a sum of such codes is no code; --secure-bits says how many bits a number has"),
         (o["buffer"] is not None, "--buffer",
          "masks cancel among devices that report together; use --cohort"),
-        (o["secure_noise"] is not None and not encoding.clip, "--secure-noise",
-         "noise hides an update of a bounded norm; say which: --compress clip-NORM"),
-        (o["secure_noise"] is not None and o["weighting"] == "examples", "--secure-noise and --weighting examples",
-         "a report of many examples would be hidden less; leave --weighting out"),
         (o["cohort"] < 2, f"--cohort {o['cohort']}", "the sum of one update is that update; use at least 2"),
     ]  # fmt: skip
     for wrong, what, why in reasons:
         if wrong:
             raise ConfigError(f"--secure-aggregation with {what}: {why}")
+    if o["privacy"] != "none":
+        check_shared(o)
 
 
 def _read(path: Path) -> bytes:

@@ -64,6 +64,8 @@ class FaultPoint(str, Enum):
     """It is recorded whose masked updates count; nobody was told."""
     SECURE_OPENABLE = "secure-openable"
     """Enough shares are opened and recorded; every mask is still in the sum."""
+    SECURE_SPENT = "secure-spent"
+    """What the sum costs is recorded, where it costs something; every mask is still in it."""
     AFTER_AGGREGATE = "after-aggregate"
     """The next weights exist, in memory alone."""
     AFTER_STATE_FILE = "after-state-file"

@@ -21,6 +21,7 @@ from edgewise_coordinator.answers import Answers
 from edgewise_coordinator.catalog import LOCK, keep_artifact
 from edgewise_coordinator.closing import Closing
 from edgewise_coordinator.collecting.base import Collected, Keep, Late, Refuse
+from edgewise_coordinator.collecting.noised import noised_by_devices
 from edgewise_coordinator.collecting.plain import plain_updates
 from edgewise_coordinator.collecting.private import private_updates
 from edgewise_coordinator.context import Context
@@ -36,7 +37,9 @@ from edgewise_coordinator.pace import NoPace, Pace
 from edgewise_coordinator.pause import Pause
 from edgewise_coordinator.privacy.base import NoPrivacy, Privacy
 from edgewise_coordinator.privacy.opening import check_private, open_privacy
+from edgewise_coordinator.privacy.rounds import PrivateRounds
 from edgewise_coordinator.privacy.settings import PrivacySettings
+from edgewise_coordinator.privacy.shared import SharedPrivacy, SharedRounds
 from edgewise_coordinator.publisher import BlobPublisher
 from edgewise_coordinator.recipe import Recipe
 from edgewise_coordinator.resuming import Resuming
@@ -83,7 +86,7 @@ class Coordinator:
     `directory` holds its memory (`state.sqlite`, `versions/`, `spool/`): a coordinator made anew over the same one
     goes on where the last one was, whatever killed it. `on_round` is called with each round's summary at its end.
     With `privacy` nothing but noised means of clipped updates becomes part of a version, and the rounds end when the
-    budget is spent.
+    budget is spent; with a `SharedPrivacy` the devices add the noise, and `collect` must be secure on its terms.
     A directory that cannot be written any more makes it hold still until it can (`pause`); `fault` is called at each
     point of `faults.FaultPoint`.
 
@@ -106,7 +109,7 @@ class Coordinator:
         selection: Selection = uniform,
         pace: Pace | None = None,
         collect: Collect = plain_updates,
-        privacy: PrivacySettings | None = None,
+        privacy: PrivacySettings | SharedPrivacy | None = None,
         members: Members | None = None,
         seal: Seal | None = None,
         on_round: Callable[[RoundSummary], None] = lambda summary: None,
@@ -114,7 +117,7 @@ class Coordinator:
     ) -> None:
         recipe = _recipe(settings, algorithm, aggregator, transform)
         if privacy is not None:
-            check_private(privacy, recipe, settings)
+            check_private(recipe, settings)
             selection = separated(privacy.separation, selection)
         make_folder(directory)
         clock = clock or SystemClock()
@@ -130,10 +133,12 @@ class Coordinator:
         self.publisher = BlobPublisher(settings.fleet, transport, clock, self.link.wrap, fault)
         size, made = parameters(artifact.manifest.weights), len(self.store.versions())
         private = open_privacy(privacy, directory, size, made)
-        if private is not None:
-            private.settle(self.store.is_committed)
-            collect = private_updates(private)
         self.privacy: Privacy = private or NoPrivacy()
+        self.privacy.settle(self.store.is_committed)
+        if isinstance(private, PrivateRounds):
+            collect = private_updates(private)
+        elif isinstance(private, SharedRounds):
+            collect = noised_by_devices(private.settings, collect)
         context = self._context = Context(
             artifact=artifact, settings=settings, directory=directory,
             recipe=recipe, selection=selection, pace=pace or NoPace(),

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgewise_coordinator.database import Database
 from edgewise_coordinator.machine import Participant, Phase, Status
-from edgewise_wire.errors import InputError, UnavailableError
+from edgewise_wire.errors import InputError
 from edgewise_wire.messages import Kind
 
 SCHEMA_VERSION = 1
@@ -89,7 +89,7 @@ class VersionRow:
     metrics: dict[str, float]
 
 
-class StateStore:
+class StateStore(Database):
     """The coordinator's memory. Every method is one transaction; when it returns, its change is on disk.
 
     Raises:
@@ -97,19 +97,10 @@ class StateStore:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        with self._translated():
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(SCHEMA)
+        super().__init__(path, SCHEMA, "the coordinator's state", {"journal_mode": "WAL", "synchronous": "FULL"})
         found = int(self.meta("schema", str(SCHEMA_VERSION)))
         if found > SCHEMA_VERSION:
             raise InputError(f"{path}: written by a newer edgewise (schema {found}, this one knows {SCHEMA_VERSION})")
-
-    def close(self) -> None:
-        """Close the database."""
-        self._db.close()
 
     def meta(self, key: str, value: str) -> str:
         """Return what is remembered under `key`; `value` is remembered if there is nothing yet."""
@@ -375,22 +366,3 @@ class StateStore:
             "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?)",
             (v.version, v.parent, v.round_id, v.weights, v.created, json.dumps(v.metrics)),
         )
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._translated():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:  # a full disk may have rolled it back already
-                    self._db.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise UnavailableError(f"{self.path}: the coordinator's state cannot be used ({error})") from error

@@ -11,6 +11,7 @@ from edgewise_wire.encodings import parse
 from edgewise_wire.errors import ConfigError
 from edgewise_wire.messages import COHORT_MAX, Assignment, Kind, SecureTerms
 from edgewise_wire.secure.form import ENCODING, EXTRA, Form, packed_bytes
+from edgewise_wire.secure.noise import VARIANCE_MAX, noise_multiplier
 
 SCAFFOLD = "scaffold"
 CORRECTIONS = ("", SCAFFOLD)
@@ -39,6 +40,16 @@ def update_bytes(asked: Assignment) -> int:
     return parse(asked.encoding).size(max(1, numbers))
 
 
+def noise_in_sum(asked: Assignment) -> float:
+    """Return the noise that a secure round's sum carries for certain, over the norm of an update in it; 0 for none.
+
+    A device calculates it from what it and the others are told to add: nobody's promise counts.
+    """
+    if asked.secure.cohort == 0 or secure_problem(asked):
+        return 0.0
+    return noise_multiplier(asked.secure, max(1, asked.weights.size // NUMBER_BYTES))
+
+
 def secure_problem(asked: Assignment) -> str | None:
     """Return why this device cannot take part in a secure round on these terms, or `None` if it can."""
     terms = asked.secure
@@ -50,6 +61,8 @@ def secure_problem(asked: Assignment) -> str | None:
         return f"clipping norm {terms.clip}: expected a number of at least 0"
     if terms.noise and not (terms.clip and terms.weight_max == 1):
         return "noise without a clipping norm and equal weights protects nobody"
+    if terms.noise > VARIANCE_MAX:
+        return f"noise of a variance of {terms.noise:g}: this version draws up to {VARIANCE_MAX:g}"
     if asked.correction:
         return "a secure round cannot carry a control variate besides"
     try:

@@ -28,7 +28,8 @@ def secure_words(work: Work, update: Flat, examples: int, loss: float) -> bytes:
         InputError: if the update has a number that is not finite.
     """
     from edgewise_wire.secure import skellam  # `cryptography`: only in a secure round
-    from edgewise_wire.secure.fixed_point import FixedPoint, rounded_norm
+    from edgewise_wire.secure.fixed_point import FixedPoint
+    from edgewise_wire.secure.noise import rounded_norm
 
     terms, norm, noise = work.asked.secure, math.inf, None
     form = FixedPoint(terms.cohort, terms.value_bits, terms.range, terms.weight_max, terms.noise)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,11 +9,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edgewise_wire.encodings import clipping_norm
+from edgewise_edge.policy import offered_clipping, offered_noise
 from edgewise_wire.errors import DataError, UnavailableError
 from edgewise_wire.messages import Assignment, Kind
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 ENTRIES_MAX = 20_000  # 20 rounds a day for almost three years; about 5 MB
 
 
@@ -81,6 +80,8 @@ _INTEGER_MAX = (1 << 63) - 1  # the largest that SQLite holds; a peer may send a
 _TABLE = ", ".join(f"{name} {_TYPES.get(name, 'NOT NULL')}" for name in _COLUMNS)
 ADDED = ((2, "bytes_metered", "0"), (3, "run", "''"), (3, "number", "0"), (3, "clip", "0"), (3, "noise", "0"))
 """Columns that a later version has, and what they are in the rows of an earlier one."""
+TAKEN = "run TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (run, number)"
+"""The releases of private runs that this device took part in: kept for ever, whatever happens to older rows."""
 _FIGURES = ("examples", "steps", "loss", "norm", "seconds")
 
 
@@ -107,6 +108,13 @@ class ParticipationLog:
                 if version < since:  # CREATE leaves an older version's table as it was
                     self._db.execute(f"ALTER TABLE participation ADD COLUMN {name} NOT NULL DEFAULT {default}")
             self._db.execute("CREATE INDEX IF NOT EXISTS by_time ON participation (began)")
+            self._db.execute(f"CREATE TABLE IF NOT EXISTS taken ({TAKEN}) WITHOUT ROWID")
+            if version == 3:  # the first whose rows have numbers
+                self._db.execute(
+                    "INSERT OR IGNORE INTO taken SELECT run, number FROM participation"
+                    " WHERE kind='train' AND number>0 AND outcome<>?",
+                    [Outcome.DECLINED.value],
+                )
             self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
             self._db.execute("COMMIT")
         except sqlite3.OperationalError as error:
@@ -122,11 +130,13 @@ class ParticipationLog:
         entry = Entry(
             digest, round_number, asked.attempt, kind, kept, why, asked.epochs, asked.learning_rate, asked.max_examples,
             asked.weights.hash.hex(), when, None if kept is Outcome.WORKING else when,
-            run=f"{asked.privacy.run:016x}", number=asked.privacy.number, clip=clipping_norm(asked.encoding),
-            noise=asked.privacy.noise_multiplier if math.isfinite(asked.privacy.noise_multiplier) else 0.0,
+            run=f"{asked.privacy.run:016x}", number=asked.privacy.number, clip=offered_clipping(asked),
+            noise=offered_noise(asked),
         )  # fmt: skip
         values = [_plain(getattr(entry, name)) for name in _COLUMNS]
         marks = ", ".join("?" * len(_COLUMNS))
+        if entry.kind == "train" and entry.number and kept is not Outcome.DECLINED:
+            self._write("INSERT OR IGNORE INTO taken VALUES (?, ?)", [entry.run, _plain(entry.number)])
         self._write(f"INSERT OR REPLACE INTO participation VALUES ({marks})", values)  # noqa: S608 - fixed names
         self._write(
             "DELETE FROM participation WHERE began < (SELECT began FROM participation ORDER BY began DESC"
@@ -196,10 +206,16 @@ class ParticipationLog:
     def last_number(self, run: int) -> int:
         """Return the number of the last round of a run that was taken, whatever became of it; 0 for none."""
         (number,) = self._db.execute(
-            "SELECT coalesce(max(number), 0) FROM participation WHERE run=? AND kind='train' AND outcome<>?",
-            [f"{run:016x}", Outcome.DECLINED.value],
+            "SELECT coalesce(max(number), 0) FROM taken WHERE run=?", [f"{run:016x}"]
         ).fetchone()
         return int(number)
+
+    def rounds_taken(self, run: int, besides: int) -> int:
+        """Return how many rounds of a run were taken, whatever became of them, the one numbered `besides` left out."""
+        (count,) = self._db.execute(
+            "SELECT count(*) FROM taken WHERE run=? AND number<>?", [f"{run:016x}", _plain(besides)]
+        ).fetchone()
+        return int(count)
 
     def close(self) -> None:
         """Close the file."""

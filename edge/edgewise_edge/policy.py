@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from edgewise_edge.abilities import CORRECTIONS, unknown_encoding
+from edgewise_edge.abilities import CORRECTIONS, noise_in_sum, unknown_encoding
 from edgewise_edge.hours import parse_hours
 from edgewise_wire.encodings import clipping_norm
 from edgewise_wire.errors import ConfigError
@@ -16,6 +16,7 @@ from edgewise_wire.files import write_durably
 from edgewise_wire.messages import Assignment, Kind, SecureTerms
 
 MEGABYTE = 1_000_000
+ROUNDING = 1e-9  # a multiplier that is calculated back is not too small by its last bit
 
 
 def _rule(default: Any, words: str) -> Any:
@@ -46,6 +47,7 @@ class Policy:
     require_clipping: float = _rule(0.0, "train only if updates are clipped to at most this L2 norm")
     require_noise: float = _rule(0.0, "train only if noise is promised, of at least this multiple of the clipping norm")
     min_separation_rounds: int = _rule(0, "take part at most once in so many rounds of a run; needs private rounds")
+    max_participations: int = _rule(0, "take part in at most so many rounds of one run; needs private rounds")
     max_votes: int = _rule(0, "most votes in a round that looks for the fleet's words; 0: take no part in those")
     require_secure_aggregation: bool = _rule(
         False, "train only if the coordinator sees sums of updates and no single one"
@@ -154,7 +156,9 @@ def offered_clipping(asked: Assignment) -> float:
 
 
 def offered_noise(asked: Assignment) -> float:
-    """Return the noise multiplier that an assignment promises for the sum of clipped updates, 0 for none."""
+    """Return the noise multiplier of the sum of clipped updates, 0 for none: promised, or added by the devices."""
+    if asked.secure.cohort:
+        return noise_in_sum(asked) * (1 + ROUNDING)
     terms = asked.privacy
     promised = terms.mechanism and offered_clipping(asked) and math.isfinite(terms.noise_multiplier)
     return terms.noise_multiplier if promised else 0.0

@@ -161,18 +161,17 @@ def command(
     Example:
       edgewise coordinate --model model.tflite --broker mqtt://127.0.0.1:1883 --rounds 20 --cohort 8
       edgewise coordinate --model model.tflite --fleet-dir fleet --cohort 64 --secure-aggregation
+      edgewise coordinate --model model.tflite --privacy dp-fedavg --clip-norm 0.3 --epsilon 8 --rounds 100 --cohort 500
     """
     log_to_stderr(log_kind)
     secured = SecuredFleet.load(fleet_dir)
     promise = promised(options, directory)
-    if promise is not None and options["secure_aggregation"]:
-        raise ConfigError("--privacy with --secure-aggregation: the devices add the noise there; use --secure-noise")
-    chosen = private_plan(plan(options), promise, options["weighting"])
+    chosen = private_plan(plan(options), options)
     if options["aggregators"]:
-        _check_alone(options, secured, private=promise is not None)
+        _check_alone(options, secured, private=options["privacy"] != "none")
     settings = _settings({**options, "fleet": secured.fleet or options["fleet"]}, chosen)
     artifact = Artifact.load(model)
-    secure = secure_way(options, chosen, settings, secured, parameters(artifact.manifest.weights))
+    secure = secure_way(options, chosen, settings, secured, parameters(artifact.manifest.weights), directory)
     broker = secured.broker if secured.broker and _is_default("broker") else broker
     with contextlib.ExitStack() as stack:
         stack.enter_context(directory_lock(directory))
@@ -196,8 +195,7 @@ def command(
                 directory,
                 settings,
                 **chosen.arguments,
-                **({"collect": collect} | secure),
-                privacy=promise,
+                **({"collect": collect, "privacy": promise} | secure),
                 members=secured.members,
                 seal=secured.seal,
                 fault=hook_from(os.environ.get(VARIABLE)),

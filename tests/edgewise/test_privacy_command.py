@@ -14,8 +14,8 @@ from edgewise_wire.errors import ConfigError
 
 ASKED = {
     "privacy": "none", "clip_norm": None, "clip_quantile": None, "noise_multiplier": None, "epsilon": None,
-    "delta": None, "population": None, "bands": None, "restart_every": None, "rounds": 20, "separation": 1,
-    "cohort": 4, "over_selection": 1.0,
+    "delta": None, "population": None, "participations": None, "bands": None, "restart_every": None, "rounds": 20,
+    "separation": 1, "cohort": 4, "over_selection": 1.0,
 }  # fmt: skip
 PRIVATE = {**ASKED, "privacy": "dp-ftrl", "clip_norm": 0.5}
 
@@ -56,6 +56,7 @@ def test_the_budget_sets_the_noise_so_that_the_rounds_just_fit() -> None:
         ({**PRIVATE, "clip_norm": None, "epsilon": 1.0}, "--privacy needs --clip-norm"),
         (PRIVATE, "--privacy needs --noise-multiplier, or --epsilon"),
         ({**PRIVATE, "epsilon": 1.0, "population": 50}, "sampling does not amplify"),
+        ({**PRIVATE, "privacy": "dp-fedavg", "epsilon": 1.0, "population": 50, "participations": 3}, "no --population"),
         ({**PRIVATE, "epsilon": 1.0, "bands": 3}, "--bands belongs to dp-mf"),
         ({**PRIVATE, "epsilon": 1.0, "delta": 1.0}, "delta: expected a number between 0 and 1"),
         ({**PRIVATE, "privacy": "dp-mf", "bands": 9, "epsilon": 1.0}, "expected at least 9"),

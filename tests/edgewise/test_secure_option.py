@@ -11,6 +11,9 @@ from edgewise.cli import main
 pytest.importorskip("cryptography")
 
 
+NOISED = "--privacy dp-fedavg --clip-norm 1 --noise-multiplier 9"
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -27,9 +30,15 @@ pytest.importorskip("cryptography")
         ("--secure-bits 24 --cohort 1000", "take fewer bits"),
         ("--cohort 1500", "2 to 1536 devices"),
         ("--secure-range 0", "a range above 0"),
-        ("--secure-noise 1", "--secure-noise: noise hides an update of a bounded norm"),
-        ("--secure-noise 1 --compress clip-1 --weighting examples", "would be hidden less"),
-        ("--secure-noise -1 --compress clip-1", "expected a number above 0, got -1"),
+        ("--privacy dp-fedavg --noise-multiplier 1", "no --clip-norm: noise hides an update of a bounded norm"),
+        ("--privacy dp-fedavg --clip-norm 1", "no --noise-multiplier: say it, or --epsilon"),
+        ("--privacy dp-ftrl --clip-norm 1 --epsilon 8", "--privacy dp-ftrl: its noise is taken back in later rounds"),
+        ("--privacy dp-mf --clip-norm 1 --epsilon 8", "--privacy dp-mf: its noise is taken back in later rounds"),
+        (f"{NOISED} --clip-quantile 0.5", "--clip-quantile: the norm would follow a count"),
+        (f"{NOISED} --population 500", "--population: who asks the devices knows the sample"),
+        (f"{NOISED} --restart-every 3", "--restart-every: it belongs to dp-ftrl"),
+        ("--privacy dp-fedavg --clip-norm 1 --noise-multiplier -1", "expected a number above 0, got -1"),
+        (f"{NOISED} --secure-bits 22 --cohort 6", "take fewer bits a number"),
         ("--secure-dropout 0.6", "but 5 must agree"),
     ],
 )

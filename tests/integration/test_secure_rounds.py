@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,12 @@ import pytest
 import chance
 from edgewise_coordinator.algorithms.base import Aggregate
 from edgewise_coordinator.algorithms.fedavg import fedavg
-from edgewise_coordinator.collecting.secure import SecureSettings, secure_updates
+from edgewise_coordinator.collecting.plain import plain_updates
+from edgewise_coordinator.collecting.secure import secure_updates
+from edgewise_coordinator.collecting.secure_round import SecureSettings
 from edgewise_coordinator.faults import IN_SECURE_ROUNDS, FaultPoint
+from edgewise_coordinator.privacy.shared import SharedPrivacy
+from edgewise_coordinator.privacy.skellam import SkellamNoise
 from edgewise_coordinator.settings import RoundSettings, Settings, TrainingSettings
 from edgewise_edge import encoding
 from edgewise_edge.agent import Agent
@@ -26,7 +31,7 @@ from edgewise_edge.participation import Outcome
 from edgewise_edge.policy import Policy
 from edgewise_wire.artifact import Artifact
 from edgewise_wire.codec import decode
-from edgewise_wire.errors import ProtocolError
+from edgewise_wire.errors import ConfigError, ProtocolError
 from edgewise_wire.messages import (
     Assignment,
     Body,
@@ -39,10 +44,13 @@ from edgewise_wire.messages import (
     UploadChunk,
     UploadRequest,
 )
-from edgewise_wire.secure.fixed_point import FixedPoint, rounded_norm
+from edgewise_wire.secure.fixed_point import FixedPoint
+from edgewise_wire.secure.form import Form
 from edgewise_wire.secure.member import Member
+from edgewise_wire.secure.noise import rounded_norm
 from edgewise_wire.topics import parse_device_topic
 from edgewise_wire.transport.base import Message
+from edgewise_wire.weights import parameters
 from memory_fleet import MemoryFleet
 
 WORDS = ["see you at me", "we are on to it", "i do not go up", "so it is", "can you see me"]
@@ -156,7 +164,7 @@ def check_exact(it: SecureFleet, round_id: int, version: int, terms: SecureTerms
     summary = it.rounds[-1] if it.rounds else None
     if summary is not None and summary.version == version:
         assert summary.examples == found.weight
-        assert summary.train_loss == pytest.approx(found.loss)
+        assert summary.train_loss == (None if terms.noise else pytest.approx(found.loss))
     return counted
 
 
@@ -204,7 +212,6 @@ def test_a_round_with_too_few_left_to_open_its_sum_is_abandoned_and_says_so(
     tmp_path: Path, fixture_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     it = fleet(tmp_path, fixture_dir, monkeypatch)
-    it.settings = it.settings
     first: list[int] = []
 
     def silence(device: str, round_id: int, body: Body) -> None:
@@ -230,6 +237,7 @@ DEATHS = (
     (FaultPoint.AFTER_REPORT_ROW, 2),
     (FaultPoint.SECURE_SURVIVORS, 1),
     (FaultPoint.SECURE_OPENABLE, 1),
+    (FaultPoint.SECURE_SPENT, 1),
     (FaultPoint.AFTER_AGGREGATE, 1),
     (FaultPoint.AFTER_COMMIT, 1),
 )
@@ -336,7 +344,94 @@ def test_the_sum_carries_the_noise_that_devices_add(
     assert low - own < np.linalg.norm(signed) < high + own
     assert all(words[-1] == 0 for words in it.added.values())
     assert form.modulus_bits == 19
-    assert it.rounds[-1].train_loss == 0.0
+    assert it.rounds[-1].train_loss is None
+
+
+def noised(fixture_dir: Path, z: float, epsilon: float = math.inf) -> tuple[SharedPrivacy, SecureTerms]:
+    """Return the promise of four devices, one of which may drop out, and the terms that keep it."""
+    numbers = parameters(Artifact.load(fixture_dir / "tiny.tflite").manifest.weights)
+    noise = SkellamNoise(Form(4, 16, 0.5), 0.5, numbers, 3, z)
+    promise = SharedPrivacy(noise, delta=1e-3, epsilon=epsilon, participations=9)
+    return promise, SecureTerms(value_bits=16, range=0.5, weight_max=1, clip=0.5, noise=noise.of_each)
+
+
+UNIFORM = fedavg()._replace(client=replace(fedavg().client, uniform=True))
+
+
+def test_noise_by_the_devices_is_accounted_for_and_its_budget_ends_the_run(
+    tmp_path: Path, fixture_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Owners who ask for this noise take part, one who asks for more does not."""
+    z = 2.0
+    costs = [noised(fixture_dir, z)[0].cost([4] * n).epsilon for n in (1, 2, 3)]
+    promise, terms = noised(fixture_dir, z, epsilon=(costs[1] + costs[2]) / 2)
+    it = fleet(
+        tmp_path, fixture_dir, monkeypatch, devices=5, goal=4, least=3, rounds=5, terms=terms,
+        algorithm=UNIFORM, privacy=promise,
+    )  # fmt: skip
+    for device in it.agents:
+        rules = Policy(require_noise=z if device != "pi-4" else 1.001 * z, require_clipping=0.5, max_participations=9)
+        monkeypatch.setattr(it.agents[device]._worker._admission, "_policy", lambda rules=rules: rules)
+    it.run()
+    done = [row for row in it.rounds if row.phase == "committed"]
+    assert it.coordinator.complete
+    assert [row.privacy["epsilon"] for row in done] == pytest.approx(costs[:2])
+    assert [row.privacy["zcdp"] for row in done] == pytest.approx([promise.noise.rho(1), promise.noise.rho(2)])
+    assert {row.privacy["mechanism"] for row in done} == {"skellam"}
+    assert "even if only 3 of at most 4 devices do not drop out and 0 of those add none" in done[0].privacy["assumes"]
+    assert "in at most 9 rounds in all" in done[0].privacy["assumes"]
+    assert [row.train_loss for row in done] == [None, None]
+    check_exact(it, done[0].round_id, 1, terms)
+    said = {device: body.reason for device, _, body in it.said if isinstance(body, Decline)}
+    assert set(said) <= {"pi-4"}
+    assert all(
+        "noise of 2 times the norm would be added, the owner asks for at least 2.002" in w for w in said.values()
+    )
+    (entry, *_) = it.agents["pi-0"]._records.entries()
+    assert (entry.clip, entry.noise) == (0.5, pytest.approx(z))
+
+
+@pytest.mark.parametrize(
+    "point",
+    [FaultPoint.SECURE_OPENABLE, FaultPoint.SECURE_SPENT, FaultPoint.AFTER_AGGREGATE, FaultPoint.AFTER_COMMIT],
+)
+def test_a_coordinator_that_dies_over_a_noised_sum_neither_forgets_it_nor_charges_it_twice(
+    tmp_path: Path, fixture_dir: Path, monkeypatch: pytest.MonkeyPatch, point: FaultPoint
+) -> None:
+    promise, terms = noised(fixture_dir, 2.0)
+    passed: Counter[FaultPoint] = Counter()
+    spent: list[int] = []
+
+    def fault(at: FaultPoint) -> None:
+        passed[at] += 1
+        if at is point and passed[at] == 1:
+            spent.append(len(it.coordinator.privacy.ledger.releases()))
+            raise Killed
+
+    it = fleet(
+        tmp_path, fixture_dir, monkeypatch, devices=4, goal=4, rounds=2, terms=terms, fault=fault,
+        algorithm=UNIFORM, privacy=promise,
+    )  # fmt: skip
+    it.run()
+    assert spent == [0 if point is FaultPoint.SECURE_OPENABLE else 1]
+    releases = it.coordinator.privacy.ledger.releases()
+    made = [version.round_id for version in it.coordinator.store.versions()[1:]]
+    assert [release.round_id for release in releases] == made
+    assert [(release.step, release.reports, release.key) for release in releases] == [(1, 4, None), (2, 4, None)]
+    assert it.coordinator.privacy.standing()["epsilon"] == pytest.approx(promise.cost([4] * 2).epsilon)
+
+
+def test_a_promise_is_kept_by_secure_rounds_on_its_own_terms_and_by_no_others(
+    tmp_path: Path, fixture_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promise, terms = noised(fixture_dir, 2.0)
+    less = replace(terms, noise=0.9 * terms.noise)
+    for number, wrong in enumerate(({"collect": plain_updates}, {"terms": less}, {"terms": replace(terms, clip=0.6)})):
+        with pytest.raises(ConfigError, match="expected secure rounds with 2 times the norm of at most"):
+            fleet(
+                tmp_path / str(number), fixture_dir, monkeypatch, devices=4, goal=4,
+                **{"terms": terms, "algorithm": UNIFORM, "privacy": promise, **wrong},
+            ).run()  # fmt: skip
 
 
 def test_owners_ask_for_what_they_want(tmp_path: Path, fixture_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

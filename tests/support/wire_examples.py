@@ -118,6 +118,12 @@ LATER = {
         SecureTerms(1024, 600, 16, 0.75, 400, 2.5e6, 0.5), "a7",
         PrivacyTerms("banded-400", 1.411, 2**63, 484, True, 2**64 - 3), DiscoveryTerms(7, 32),
     ),
+    "Assignment-full-8": Assignment(
+        3, 1, GRAPH, WEIGHTS, 12, 2, 0.5, 500, 2**64 - 2, 90.0, 0.125, "masked", bytes(range(64)),
+        "scaffold", WEIGHTS, 40, (Delta(HASH, WEIGHTS, "eden-4"),), "https://blobs.example:8443/blob",
+        SecureTerms(1024, 600, 16, 0.75, 400, 2.5e6, 0.5), "a7",
+        PrivacyTerms("skellam", 1.411, 2**63, 484, True, 2**64 - 3, 3), DiscoveryTerms(7, 32),
+    ),
     "UploadRequest-full-2": UploadRequest(3, WEIGHTS, 412, 5.5, 26, 1.75, "clip-0.5", True),
 }  # fmt: skip
 """Bodies that have got further fields: a new file each time, and those of before stay."""

@@ -116,9 +116,10 @@ class PrivacyTerms:
 
     `mechanism` names the noise that the coordinator adds to the sum of the clipped updates (`gaussian`, `tree`,
     `banded-N`), with `noise_multiplier` times the clipping norm for its standard deviation; the norm stands in the
-    assignment's encoding. `number` counts the releases of the run called `run` up to the one that this round is for; a
-    device takes part at most once in `separation` of them. With `ask_within_norm` it says whether its update was
-    clipped.
+    assignment's encoding. In a secure round it is `skellam`: the devices add it, and norm and variance stand in the
+    terms of that round. `number` counts the releases of the run called `run` up to the one that this round is for; a
+    device takes part at most once in `separation` of them, and in at most `participations` in all (0: as many as fit).
+    With `ask_within_norm` it says whether its update was clipped.
     """
 
     mechanism: Name = ""
@@ -127,6 +128,7 @@ class PrivacyTerms:
     separation: U32 = 0
     ask_within_norm: Bool = False
     run: U64 = 0
+    participations: U32 = 0
 
 
 @dataclass(frozen=True, slots=True)

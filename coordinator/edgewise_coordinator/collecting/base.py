@@ -19,10 +19,13 @@ class CollectionError(InputError):
 
 
 class Pooled(NamedTuple):
-    """What a sum says of all its devices together, where no report says it of one: examples, mean training loss."""
+    """What a sum says of all its devices together, where no report says it of one: examples, mean training loss.
+
+    The loss is `None` in a sum that does not tell it.
+    """
 
     examples: int
-    loss: float
+    loss: float | None
 
 
 class Keep(NamedTuple):

@@ -52,7 +52,7 @@ class PrivateUpdates(PlainUpdates):
 
     def ask(self, template: Assignment, device: str) -> Assignment:
         """Name the encoding, which clips, and what the device is promised."""
-        return self._rounds.add_to(super().ask(template, device), self._rounds.number(self._round, 0))
+        return self._rounds.ask(super().ask(template, device), self._round)
 
     def add(self, update: Spooled) -> None:
         """Add a recorded update."""

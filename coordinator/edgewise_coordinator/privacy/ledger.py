@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import json
 import secrets
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from edgewise_coordinator.database import Database
 from edgewise_wire.errors import ConfigError, InputError, UnavailableError
 
 SCHEMA = """
@@ -24,11 +22,19 @@ CREATE TABLE IF NOT EXISTS releases (
   step INTEGER PRIMARY KEY, round_id INTEGER NOT NULL UNIQUE, key BLOB, clip REAL NOT NULL, noise REAL NOT NULL,
   reports INTEGER NOT NULL, asked INTEGER NOT NULL, next_clip REAL);
 """
+WHAT = "the record of what was released"
+PRAGMAS = {
+    "journal_mode": "DELETE",
+    # EXTRA syncs the folder after the journal is deleted: with FULL a power cut can bring a committed row's journal
+    # back, and the release would count as not spent.
+    "synchronous": "EXTRA",
+    "secure_delete": "ON",
+}
 COLUMNS = "step, round_id, key, clip, noise, reports, asked, next_clip"
 
 
 class Release(NamedTuple):
-    """One noised sum. `key` is None once the noise is erased; `asked` is how many devices the round selected."""
+    """One noised sum. `key` is None once it is erased, and where devices made the noise; `asked` devices were asked."""
 
     step: int
     round_id: int
@@ -40,7 +46,7 @@ class Release(NamedTuple):
     next_clip: float | None
 
 
-class Ledger:
+class Ledger(Database):
     """The record of one run's releases. Every method is one transaction; when it returns, its change is on disk.
 
     Raises:
@@ -48,20 +54,11 @@ class Ledger:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        with self._translated():
+        try:
             path.touch(mode=0o600)  # before SQLite makes it with the mode of any file
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
-            self._db.execute("PRAGMA journal_mode=DELETE")
-            # EXTRA syncs the folder after the journal is deleted: with FULL a power cut can bring a committed row's
-            # journal back, and the release would count as not spent.
-            self._db.execute("PRAGMA synchronous=EXTRA")
-            self._db.execute("PRAGMA secure_delete=ON")
-            self._db.executescript(SCHEMA)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+        except OSError as error:
+            raise UnavailableError(f"{path}: {WHAT} cannot be used ({error})") from error
+        super().__init__(path, SCHEMA, WHAT, PRAGMAS)
 
     def terms(self) -> dict[str, Any]:
         """Return the terms that were settled, empty before."""
@@ -78,7 +75,8 @@ class Ledger:
         with self._transaction() as db:
             db.execute("INSERT OR IGNORE INTO meta VALUES ('terms', ?)", (json.dumps(terms),))
         found = self.terms()
-        for name, value in terms.items():
+        for name in [*terms, *(found.keys() - terms.keys())]:
+            value = terms.get(name)
             if value != found.get(name):
                 raise ConfigError(
                     f"{self.path.parent}: this run's {name.replace('_', ' ')} is {found.get(name)}, not {value}: a"
@@ -91,7 +89,7 @@ class Ledger:
             db.execute("INSERT OR IGNORE INTO meta VALUES ('run', ?)", (str(secrets.randbits(64)),))
             return int(db.execute("SELECT value FROM meta WHERE key = 'run'").fetchone()[0])
 
-    def begin(self, round_id: int, key: bytes, clip: float, noise: float, reports: int, asked: int) -> Release:
+    def begin(self, round_id: int, key: bytes | None, clip: float, noise: float, reports: int, asked: int) -> Release:
         """Return a round's release, recorded now if it was not before: it counts as spent from here on."""
         with self._transaction() as db:
             step = int(db.execute("SELECT coalesce(max(step), 0) + 1 FROM releases").fetchone()[0])
@@ -130,22 +128,3 @@ class Ledger:
         with self._translated():
             row = self._db.execute(f"SELECT {COLUMNS} FROM releases {clause}", values).fetchone()  # noqa: S608 - fixed
         return None if row is None else Release(*row)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._translated():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise UnavailableError(f"{self.path}: the record of what was released cannot be used ({error})") from error

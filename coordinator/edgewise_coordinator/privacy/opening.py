@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from edgewise_coordinator.privacy.accounted import FILE, AccountedRounds
 from edgewise_coordinator.privacy.ledger import Ledger
-from edgewise_coordinator.privacy.rounds import FILE, PrivateRounds
+from edgewise_coordinator.privacy.rounds import PrivateRounds
 from edgewise_coordinator.privacy.settings import PrivacySettings
+from edgewise_coordinator.privacy.shared import SharedPrivacy, SharedRounds
 from edgewise_coordinator.recipe import Recipe
 from edgewise_coordinator.settings import Settings
 from edgewise_coordinator.update_transforms import unchanged
@@ -27,8 +29,8 @@ def begun_terms(directory: Path) -> dict[str, Any]:
 
 
 def open_privacy(
-    promise: PrivacySettings | None, directory: Path, parameters: int, versions: int
-) -> PrivateRounds | None:
+    promise: PrivacySettings | SharedPrivacy | None, directory: Path, parameters: int, versions: int
+) -> AccountedRounds | None:
     """Return the promise in force, `None` where there is none.
 
     Args:
@@ -53,10 +55,12 @@ def open_privacy(
             f"{directory}: {versions - 1} versions were made without differential privacy, which nothing makes good:"
             " begin in another --dir, with the trained model if what it learned may be known"
         )
+    if isinstance(promise, SharedPrivacy):
+        return SharedRounds(promise, directory)
     return PrivateRounds(promise, directory, parameters)
 
 
-def check_private(promise: PrivacySettings, recipe: Recipe, settings: Settings) -> None:
+def check_private(recipe: Recipe, settings: Settings) -> None:
     """Check that a round's sum is of clipped updates that count the same.
 
     Raises:

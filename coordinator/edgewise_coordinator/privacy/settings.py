@@ -24,6 +24,7 @@ class PrivacySettings:
         epsilon: the budget: no release that would pass it is made; infinity for none.
         separation: a device takes part in rounds at least so far apart; told to devices, which refuse an earlier one.
         population: how many devices there are, where each round's are a uniform sample of them; 0 counts on no luck.
+        participations: the most rounds that a device takes part in, which it enforces itself; 0 for as many as fit.
 
     Raises:
         ConfigError: if a number is out of its range, or they do not go together.
@@ -36,6 +37,7 @@ class PrivacySettings:
     epsilon: float = math.inf
     separation: int = 1
     population: int = 0
+    participations: int = 0
 
     def __post_init__(self) -> None:
         check_delta(self.delta)
@@ -55,6 +57,10 @@ class PrivacySettings:
             )
         if self.population < 0 or (self.population and self.delta * self.population > 1):
             raise ConfigError(f"delta: expected less than 1 / population, got {self.delta:g} for {self.population}")
+        if self.participations < 0 or (self.participations and self.population):
+            raise ConfigError(
+                f"participations: expected at least 0, and no --population beside them, got {self.participations}"
+            )
         if self.clipping.asks and not self.clipping.bit_noise > self.noise_multiplier / 2:
             raise ConfigError(
                 f"adaptive clipping: the bits' noise {self.clipping.bit_noise:g} is too little beside a noise"
@@ -64,14 +70,25 @@ class PrivacySettings:
     @property
     def name(self) -> str:
         """What devices are told of the mechanism."""
-        return self.mechanism.name if self.noise_multiplier else ""
+        return self.kind if self.noise_multiplier else ""
+
+    @property
+    def kind(self) -> str:
+        """The mechanism's name."""
+        return self.mechanism.name
+
+    @property
+    def asks_within_norm(self) -> bool:
+        """Whether devices are asked if their update was within the norm."""
+        return self.clipping.asks
 
     def cost(self, rounds: list[int]) -> Spent:
         """Return what releases cost so far; `rounds` says how many devices each of them asked."""
         if not self.population:
             return of_mechanism(
-                self.mechanism, self.noise_multiplier, len(rounds), delta=self.delta, separation=self.separation
-            )
+                self.mechanism, self.noise_multiplier, len(rounds), delta=self.delta, separation=self.separation,
+                participations=self.participations or None,
+            )  # fmt: skip
         shares = [min(1.0, asked / self.population) for asked in rounds]
         runs = [Sampled(shares.count(share), self.noise_multiplier, share) for share in sorted(set(shares))]
         return of_sampled(runs, delta=self.delta)
@@ -85,6 +102,8 @@ class PrivacySettings:
             who = f"a device takes part at most once in {self.separation} rounds, which it enforces itself"
         else:
             who = "a device may take part in every round"
+        if self.participations:
+            who += f", and in at most {self.participations} rounds in all, which it enforces itself"
         return (
             f"{who}; neighbours differ in all that one device ever reports, replaced by zeros; the coordinator adds the"
             f" noise ({self.mechanism.name}) and is trusted with the updates; the model's versions are covered,"
@@ -101,4 +120,5 @@ class PrivacySettings:
             "delta": self.delta,
             "separation": self.separation,
             "population": self.population,
+            **({"participations": self.participations} if self.participations else {}),
         }

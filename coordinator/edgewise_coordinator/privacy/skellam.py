@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 from edgewise_coordinator.privacy.accounting import of_divergences
 from edgewise_wire.errors import ConfigError
-from edgewise_wire.secure.fixed_point import rounded_norm
 from edgewise_wire.secure.form import Form
-from edgewise_wire.secure.graph import CORRUPT
+from edgewise_wire.secure.noise import VARIANCE_MAX, honest, rounded_norm
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +20,10 @@ class SkellamNoise:
     """The noise of one sum, and what sums cost.
 
     Attributes:
-        form: how updates become words.
+        form: how updates become words; its cohort is the most devices of a sum.
         clip: the L2 norm that they are clipped to.
         numbers: how many an update has.
-        least: the fewest devices of a sum; at most `CORRUPT` of them add nothing.
+        least: the fewest devices of a sum; those in league with the coordinator, 5 % of a cohort, add nothing.
         noise_multiplier: z: the standard deviation of the sum's noise over the largest norm of a rounded update.
 
     Raises:
@@ -42,6 +41,21 @@ class SkellamNoise:
             raise ConfigError(f"noise multiplier: expected a number above 0, got {self.noise_multiplier}")
         if not 0 < self.clip < math.inf:
             raise ConfigError(f"clipping norm: expected a positive number, got {self.clip}")
+        if self.honest < 1:
+            raise ConfigError(
+                f"noise by the devices: of at least {self.least} reports of a cohort of {self.form.cohort} all may come"
+                " from devices in league with the coordinator; ask for more reports (--min-reports)"
+            )
+        if self.of_each > VARIANCE_MAX:
+            raise ConfigError(
+                f"noise by the devices: each would draw from a variance of {self.of_each:.3g} steps², at most"
+                f" {VARIANCE_MAX:g} can be drawn; take fewer bits a number (--secure-bits)"
+            )
+
+    @property
+    def honest(self) -> int:
+        """How many devices of a sum add their noise for certain."""
+        return honest(self.least, self.form.cohort)
 
     @property
     def norm(self) -> float:
@@ -51,11 +65,10 @@ class SkellamNoise:
     @property
     def of_each(self) -> float:
         """The variance that each device adds to each number, in steps²."""
-        honest = self.least - int(CORRUPT * self.least)
-        return (self.noise_multiplier * self.norm) ** 2 / honest
+        return (self.noise_multiplier * self.norm) ** 2 / self.honest
 
     def divergence(self, order: int, sums: int = 1) -> float:
-        """Return a bound on the Rényi divergence of so many sums (Agarwal et al. 2021, theorem 3.5)."""
+        """Return a bound on so many sums' Rényi divergence of a whole order (Agarwal et al. 2021, theorem 3.5)."""
         l2, variance = self.norm, (self.noise_multiplier * self.norm) ** 2
         l1 = min(math.sqrt(self.numbers) * l2, l2 * l2)  # whole numbers: |x| <= x²
         of_one = order * l2 * l2 / (2 * variance) + min(
@@ -66,3 +79,11 @@ class SkellamNoise:
     def epsilon(self, sums: int, delta: float) -> float:
         """Return the ε at `delta` of a device that is in so many sums; no luck in who is selected is counted on."""
         return of_divergences(lambda order: self.divergence(order, sums), delta=delta) if sums else 0.0
+
+    def rho(self, sums: int) -> float:
+        """Return the ρ of zCDP of a device that is in so many sums: divergence over order, at the worst real order.
+
+        The theorem is about whole orders. Divergences grow with the order, so between two of them the larger one's
+        stands for all: between 1 and 2 that is the divergence of order 2, and this bound is twice a Gaussian's.
+        """
+        return self.divergence(2, sums) if sums else 0.0

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -6,7 +7,9 @@ pytest.importorskip("dp_accounting")
 
 from edgewise_coordinator.privacy.skellam import SkellamNoise
 from edgewise_wire.errors import ConfigError
+from edgewise_wire.messages import SecureTerms
 from edgewise_wire.secure.form import Form
+from edgewise_wire.secure.noise import noise_multiplier
 from edgewise_wire.secure.skellam import probabilities
 
 
@@ -50,11 +53,32 @@ def test_more_sums_cost_more_and_more_noise_costs_less() -> None:
 
 def test_each_device_adds_its_part_for_those_in_league_too() -> None:
     made = noise(1.0)
-    assert made.of_each * 95 == pytest.approx((made.noise_multiplier * made.norm) ** 2)
+    assert made.honest == 100 - 6  # the corrupt of all 128 may be among the last hundred
+    assert made.of_each * 94 == pytest.approx((made.noise_multiplier * made.norm) ** 2)
     assert made.norm > made.clip / made.form.step
 
 
+def test_zcdp_holds_for_every_real_order() -> None:
+    """The divergence of order 2 stands for all orders between 1 and 2, that of n + 1 for all between n and n + 1."""
+    for made in (noise(1.0), noise(1.0, bits=6), noise(3.0, numbers=50, bits=3)):
+        assert all(made.divergence(n + 1, 7) <= n * made.rho(7) * (1 + 1e-12) for n in range(1, 400))
+    assert noise(1.0).rho(1) == pytest.approx(1.0, rel=1e-3)  # twice a Gaussian's
+    assert noise(1.0).rho(0) == 0.0
+
+
+def test_devices_and_coordinator_mean_the_same_by_a_multiplier() -> None:
+    for made in (noise(1.0), noise(2.5, numbers=50, bits=3)):
+        terms = SecureTerms(128, 100, made.form.value_bits, 0.5, 1, made.of_each, 0.5)
+        assert noise_multiplier(terms, made.numbers) == pytest.approx(made.noise_multiplier, rel=1e-12)
+        assert noise_multiplier(replace(terms, noise=0.0), made.numbers) == 0.0
+        assert noise_multiplier(replace(terms, least=6), made.numbers) == 0.0  # all six may be corrupt
+
+
 def test_impossible_noise_is_refused() -> None:
+    with pytest.raises(ConfigError, match="ask for more reports"):
+        SkellamNoise(Form(128, 16, 1.0), 1.0, 10, 6, 1.0)
+    with pytest.raises(ConfigError, match="take fewer bits"):
+        SkellamNoise(Form(4, 24, 1.0), 1.0, 10, 4, 1.0)
     with pytest.raises(ConfigError, match="above 0"):
         noise(0.0)
     with pytest.raises(ConfigError, match="clipping norm"):

@@ -5,7 +5,8 @@ import pytest
 
 import chance
 from edgewise_wire.errors import ConfigError
-from edgewise_wire.secure.fixed_point import FixedPoint, rounded_norm
+from edgewise_wire.secure.fixed_point import FixedPoint
+from edgewise_wire.secure.noise import rounded_norm
 from edgewise_wire.secure.skellam import draw, probabilities
 
 KOLMOGOROV = chance.kolmogorov()  # the keys are fixed: these tests come out the same every time

@@ -526,8 +526,15 @@ class PrivacyTerms(object):
             return self._tab.Get(flatbuffers.number_types.Uint64Flags, o + self._tab.Pos)
         return 0
 
+    # PrivacyTerms
+    def Participations(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(16))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint32Flags, o + self._tab.Pos)
+        return 0
+
 def PrivacyTermsStart(builder):
-    builder.StartObject(6)
+    builder.StartObject(7)
 
 def PrivacyTermsAddMechanism(builder, mechanism):
     builder.PrependUOffsetTRelativeSlot(0, flatbuffers.number_types.UOffsetTFlags.py_type(mechanism), 0)
@@ -546,6 +553,9 @@ def PrivacyTermsAddAskWithinNorm(builder, askWithinNorm):
 
 def PrivacyTermsAddRun(builder, run):
     builder.PrependUint64Slot(5, run, 0)
+
+def PrivacyTermsAddParticipations(builder, participations):
+    builder.PrependUint32Slot(6, participations, 0)
 
 def PrivacyTermsEnd(builder):
     return builder.EndObject()

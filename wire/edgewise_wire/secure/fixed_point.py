@@ -128,14 +128,3 @@ def _centred(total: Words, bits: int) -> NDArray[np.int64]:
     shift = np.uint32(32 - bits)
     signed: NDArray[np.int64] = ((total << shift).view(np.int32) >> np.int32(shift)).astype(np.int64)
     return signed
-
-
-def rounded_norm(norm: float, numbers: int) -> float:
-    """Return a bound on the norm of rounded numbers that half of all throws hold (Kairouz et al. 2021, equation 5).
-
-    Args:
-        norm: of the numbers before, in steps.
-        numbers: how many there are.
-    """
-    root = math.sqrt(numbers)
-    return min(norm + root, math.sqrt(norm * norm + numbers / 4 + norm + root / 2))

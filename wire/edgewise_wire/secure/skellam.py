@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from edgewise_wire.crypto.agreement import key_stream
 from edgewise_wire.errors import ConfigError
 from edgewise_wire.secure.fixed_point import Noise
+from edgewise_wire.secure.noise import VARIANCE_MAX
 
-VARIANCE_MAX = 1e12  # its table has 24 million entries
 TAIL = 12.0  # standard deviations: what lies beyond has a probability below 2^-100, and is never drawn
 TINY = 1e-250
 

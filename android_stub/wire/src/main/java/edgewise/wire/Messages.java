@@ -208,41 +208,46 @@ public final class Messages {
     }
 
     /** What a training round promises a device of its privacy, and what it asks for it; all absent where it has none. */
-    public record PrivacyTerms(String mechanism, double noiseMultiplier, long number, long separation, boolean askWithinNorm, long run) {
-        public static final PrivacyTerms ABSENT = new PrivacyTerms("", 0.0d, 0L, 0L, false, 0L);
+    public record PrivacyTerms(String mechanism, double noiseMultiplier, long number, long separation, boolean askWithinNorm, long run, long participations) {
+        public static final PrivacyTerms ABSENT = new PrivacyTerms("", 0.0d, 0L, 0L, false, 0L, 0L);
         public static final Layout<PrivacyTerms> LAYOUT = new Layout<>(
                 "PrivacyTerms",
-                v -> new PrivacyTerms((String) v[0], (Double) v[1], (Long) v[2], (Long) v[3], (Boolean) v[4], (Long) v[5]),
-                m -> new Object[] {m.mechanism(), m.noiseMultiplier(), m.number(), m.separation(), m.askWithinNorm(), m.run()},
+                v -> new PrivacyTerms((String) v[0], (Double) v[1], (Long) v[2], (Long) v[3], (Boolean) v[4], (Long) v[5], (Long) v[6]),
+                m -> new Object[] {m.mechanism(), m.noiseMultiplier(), m.number(), m.separation(), m.askWithinNorm(), m.run(), m.participations()},
                 Slot.utf8("mechanism", 64),
                 Slot.scalar("noise_multiplier", Slot.Kind.F64, 0.0d),
                 Slot.scalar("number", Slot.Kind.U64, 0L),
                 Slot.scalar("separation", Slot.Kind.U32, 0L),
                 Slot.scalar("ask_within_norm", Slot.Kind.BOOL, false),
-                Slot.scalar("run", Slot.Kind.U64, 0L));
+                Slot.scalar("run", Slot.Kind.U64, 0L),
+                Slot.scalar("participations", Slot.Kind.U32, 0L));
 
         public PrivacyTerms withMechanism(String it) {
-            return new PrivacyTerms(it, noiseMultiplier, number, separation, askWithinNorm, run);
+            return new PrivacyTerms(it, noiseMultiplier, number, separation, askWithinNorm, run, participations);
         }
 
         public PrivacyTerms withNoiseMultiplier(double it) {
-            return new PrivacyTerms(mechanism, it, number, separation, askWithinNorm, run);
+            return new PrivacyTerms(mechanism, it, number, separation, askWithinNorm, run, participations);
         }
 
         public PrivacyTerms withNumber(long it) {
-            return new PrivacyTerms(mechanism, noiseMultiplier, it, separation, askWithinNorm, run);
+            return new PrivacyTerms(mechanism, noiseMultiplier, it, separation, askWithinNorm, run, participations);
         }
 
         public PrivacyTerms withSeparation(long it) {
-            return new PrivacyTerms(mechanism, noiseMultiplier, number, it, askWithinNorm, run);
+            return new PrivacyTerms(mechanism, noiseMultiplier, number, it, askWithinNorm, run, participations);
         }
 
         public PrivacyTerms withAskWithinNorm(boolean it) {
-            return new PrivacyTerms(mechanism, noiseMultiplier, number, separation, it, run);
+            return new PrivacyTerms(mechanism, noiseMultiplier, number, separation, it, run, participations);
         }
 
         public PrivacyTerms withRun(long it) {
-            return new PrivacyTerms(mechanism, noiseMultiplier, number, separation, askWithinNorm, it);
+            return new PrivacyTerms(mechanism, noiseMultiplier, number, separation, askWithinNorm, it, participations);
+        }
+
+        public PrivacyTerms withParticipations(long it) {
+            return new PrivacyTerms(mechanism, noiseMultiplier, number, separation, askWithinNorm, run, it);
         }
     }
 

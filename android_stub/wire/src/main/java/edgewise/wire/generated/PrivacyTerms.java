@@ -38,6 +38,7 @@ public final class PrivacyTerms extends Table {
   public long separation() { int o = __offset(10); return o != 0 ? (long)bb.getInt(o + bb_pos) & 0xFFFFFFFFL : 0L; }
   public boolean askWithinNorm() { int o = __offset(12); return o != 0 ? 0!=bb.get(o + bb_pos) : false; }
   public long run() { int o = __offset(14); return o != 0 ? bb.getLong(o + bb_pos) : 0L; }
+  public long participations() { int o = __offset(16); return o != 0 ? (long)bb.getInt(o + bb_pos) & 0xFFFFFFFFL : 0L; }
 
   public static int createPrivacyTerms(FlatBufferBuilder builder,
       int mechanismOffset,
@@ -45,24 +46,27 @@ public final class PrivacyTerms extends Table {
       long number,
       long separation,
       boolean askWithinNorm,
-      long run) {
-    builder.startTable(6);
+      long run,
+      long participations) {
+    builder.startTable(7);
     PrivacyTerms.addRun(builder, run);
     PrivacyTerms.addNumber(builder, number);
     PrivacyTerms.addNoiseMultiplier(builder, noiseMultiplier);
+    PrivacyTerms.addParticipations(builder, participations);
     PrivacyTerms.addSeparation(builder, separation);
     PrivacyTerms.addMechanism(builder, mechanismOffset);
     PrivacyTerms.addAskWithinNorm(builder, askWithinNorm);
     return PrivacyTerms.endPrivacyTerms(builder);
   }
 
-  public static void startPrivacyTerms(FlatBufferBuilder builder) { builder.startTable(6); }
+  public static void startPrivacyTerms(FlatBufferBuilder builder) { builder.startTable(7); }
   public static void addMechanism(FlatBufferBuilder builder, int mechanismOffset) { builder.addOffset(0, mechanismOffset, 0); }
   public static void addNoiseMultiplier(FlatBufferBuilder builder, double noiseMultiplier) { builder.addDouble(1, noiseMultiplier, 0.0); }
   public static void addNumber(FlatBufferBuilder builder, long number) { builder.addLong(2, number, 0L); }
   public static void addSeparation(FlatBufferBuilder builder, long separation) { builder.addInt(3, (int) separation, (int) 0L); }
   public static void addAskWithinNorm(FlatBufferBuilder builder, boolean askWithinNorm) { builder.addBoolean(4, askWithinNorm, false); }
   public static void addRun(FlatBufferBuilder builder, long run) { builder.addLong(5, run, 0L); }
+  public static void addParticipations(FlatBufferBuilder builder, long participations) { builder.addInt(6, (int) participations, (int) 0L); }
   public static int endPrivacyTerms(FlatBufferBuilder builder) {
     int o = builder.endTable();
     return o;
