@@ -203,7 +203,7 @@ def check_result(load: Load, run: Path) -> tuple[int, float]:
 
 
 def average_rate(parameters: int, updates: int = 8, repeats: int = 15) -> dict[str, float]:
-    """Return bytes of updates a second: the coordinator's running mean, and NumPy's `total += update` in two precisions.
+    """Return bytes of updates a second: the coordinator's running mean, and NumPy's `total += update` in two types.
 
     They take turns, so that whatever else the machine does falls on each alike; the best of `repeats` counts.
     """

@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from edgewise_coordinator.mosquitto_files import COORDINATOR
+from edgewise_coordinator.mosquitto_files import AGGREGATOR, COORDINATOR
 from edgewise_wire.topics import ROOT
 
 LOG_BYTES_MAX = 8 * 1024 * 1024  # then it is moved to `refusals.log.1`, and what stood there is gone
@@ -70,7 +70,9 @@ class BrokerWatch:
     def _subscription(self, wanted: str) -> Refusal | None:
         who = self._subscriber
         own, blobs = f"{ROOT}/{self._fleet}/device/{who}/down", f"{ROOT}/{self._fleet}/blob/"
-        if wanted == own or wanted.startswith(blobs) or who == COORDINATOR:
+        updates = f"{ROOT}/{self._fleet}/device/+/up/{who.removeprefix(AGGREGATOR)}"
+        of_an_aggregator = who.startswith(AGGREGATOR) and wanted == updates
+        if wanted == own or wanted.startswith(blobs) or who == COORDINATOR or of_an_aggregator:
             return None
         return Refusal("asked for another's topic", f"{who} for {_plain(wanted)}; it is given nothing from there")
 

@@ -3,6 +3,7 @@
 fleet.json                    who was enrolled, until when, who was revoked
 authority/ca.pem, ca.key      signs every certificate; whoever has the key can enrol
 coordinator/                  cert.pem, key.pem, ca.pem for the broker; signing.key for assignments (Ed25519)
+aggregators/a0/ …             cert.pem, key.pem, ca.pem for the broker, one folder each
 broker/                       mosquitto.conf, acl, broker.pem, broker.key, ca.pem, crl.pem
 
 The directory has mode 0700, every private key 0600. A device's own key is in its bundle alone and is not kept here.
@@ -17,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgewise_coordinator.mosquitto_files import COORDINATOR, access_list, configuration
+from edgewise_coordinator.distributed.engine import AGGREGATORS_MAX
+from edgewise_coordinator.mosquitto_files import AGGREGATOR, COORDINATOR, access_list, configuration
 from edgewise_wire import topics
 from edgewise_wire.bundle import Bundle, write_secret
 from edgewise_wire.crypto.authority import Authority, Papers
@@ -28,7 +30,9 @@ from edgewise_wire.transport.address import TlsFiles, parse_address
 
 FORMAT = 1
 LOOPBACK = ("127.0.0.1", "localhost")
-SERVICE_DAYS = 825  # of the broker's and the coordinator's certificates: the most that Apple's TLS takes
+SERVICE_DAYS = (
+    825  # of the broker's, the coordinator's and the aggregators' certificates: the most that Apple's TLS takes
+)
 EVICTION_DAYS = 600 / 86400
 
 
@@ -157,10 +161,48 @@ class FleetDirectory:
             write_secret(self.path / "broker/crl.pem", crl)
             return len(good)
 
-    def renew(self, *, now: float) -> float:
-        """Give coordinator and broker new certificates and keys, and return when those end; devices notice nothing."""
+    def set_aggregators(self, number: int, *, now: float) -> None:
+        """Give aggregators `a0`, `a1` … their papers and places in the access list; the broker must be told.
+
+        Those who have papers keep them; those beyond `number` lose their place.
+
+        Raises:
+            ConfigError: if the number is not 0 to 256.
+        """
+        if not 0 <= number <= AGGREGATORS_MAX:
+            raise ConfigError(f"aggregators: expected 0 to {AGGREGATORS_MAX}, got {number}")
         with self._changing():
-            papers = _service_papers(self._authority(), self._read()["hosts"], now)
+            index, names = self._read(), _aggregators(number)
+            fresh = [name for name in names if not (self.path / "aggregators" / name / "cert.pem").exists()]
+            for name, data in _aggregator_papers(self._authority(), fresh, now).items():
+                write_secret(self.path / name, data)
+            write_secret(self.path / "broker/acl", access_list(self.fleet, names).encode())
+            self._write(index | {"aggregators": number})
+
+    def aggregator_tls(self, name: str) -> TlsFiles:
+        """Return an aggregator's papers for the broker.
+
+        Raises:
+            ConfigError: if it has none.
+        """
+        have = self._read().get("aggregators", 0)
+        if name not in _aggregators(have):
+            raise ConfigError(
+                f"--aggregators: fleet {self.fleet!r} has papers for {have} of them;"
+                f" edgewise fleet aggregators NUMBER --dir {self.path} makes more"
+            )
+        folder = self.path / "aggregators" / name
+        return TlsFiles(folder / "ca.pem", folder / "cert.pem", folder / "key.pem")
+
+    def renew(self, *, now: float) -> float:
+        """Give coordinator, aggregators and broker new certificates and keys, and return when those end.
+
+        Devices notice nothing.
+        """
+        with self._changing():
+            index, authority = self._read(), self._authority()
+            papers = _service_papers(authority, index["hosts"], now)
+            papers |= _aggregator_papers(authority, _aggregators(index.get("aggregators", 0)), now)
             for name, data in papers.items():
                 write_secret(self.path / name, data)
         return now + SERVICE_DAYS * 86400.0
@@ -230,6 +272,18 @@ def _service_papers(authority: Authority, hosts: Sequence[str], now: float) -> d
         "coordinator/key.pem": own.key, "coordinator/cert.pem": own.cert,
         "broker/broker.key": server.key, "broker/broker.pem": server.cert,
     }  # fmt: skip
+
+
+def _aggregators(number: int) -> list[str]:
+    return [f"a{n}" for n in range(number)]
+
+
+def _aggregator_papers(authority: Authority, names: Sequence[str], now: float) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for name in names:
+        own, folder = authority.issue_client(AGGREGATOR + name, days=SERVICE_DAYS, now=now), f"aggregators/{name}"
+        found |= {f"{folder}/ca.pem": authority.cert, f"{folder}/cert.pem": own.cert, f"{folder}/key.pem": own.key}
+    return found
 
 
 def _json(index: dict[str, Any]) -> bytes:

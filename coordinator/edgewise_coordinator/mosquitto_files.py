@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgewise_wire.messages import PAYLOAD_BYTES
 from edgewise_wire.topics import ROOT
 
 COORDINATOR = "_coordinator"  # its certificate's name; no device's begins with '_'
+AGGREGATOR = "_aggregator-"  # its certificate's name is this and the aggregator's own
 PID_FILE = "mosquitto.pid"
 _PACKET_BYTES = PAYLOAD_BYTES + 1024  # a payload, its topic, its header
 
 
-def access_list(fleet: str) -> str:
-    """Return who may say and hear what; `%u` is the name in a client's certificate."""
+def access_list(fleet: str, aggregators: Sequence[str] = ()) -> str:
+    """Return who may say and hear what; `%u` is the name in a client's certificate.
+
+    An aggregator hears the updates that are sent to it, and no other's; only where there are some may devices send any.
+    """
     device = f"{ROOT}/{fleet}/device"
+    to_aggregators = f"pattern write {device}/%u/up/+\n" if aggregators else ""
+    own = "".join(
+        f"\nuser {AGGREGATOR}{name}\ntopic read {device}/+/up/{name}\ntopic write {device}/+/down\n"
+        for name in aggregators
+    )
     return f"""\
 # A device speaks under its own name and hears what is said to it; blobs are for all to read. The rest is denied.
 pattern write {device}/%u/state
 pattern write {device}/%u/up
-pattern read {device}/%u/down
+{to_aggregators}pattern read {device}/%u/down
 pattern read {ROOT}/{fleet}/blob/#
 
 user {COORDINATOR}
@@ -27,7 +37,7 @@ topic read {device}/+/state
 topic read {device}/+/up
 topic write {device}/+/down
 topic readwrite {ROOT}/{fleet}/blob/#
-"""
+{own}"""
 
 
 def configuration(folder: Path, *, bind: str, port: int, user: str) -> str:

@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from edgewise.brokers.choose import BROKER_HELP, open_broker
 from edgewise.commands.secured import SecuredFleet
 from edgewise.dashboard.option import LOCAL, dashboard_at
-from edgewise.engines import collecting, engine_options
+from edgewise.engines import collecting, engine_options, spread
 from edgewise.links import connected
 from edgewise.listening import check_address
 from edgewise.live import counted
@@ -168,8 +168,9 @@ def command(
     promise = promised(options, directory)
     chosen = private_plan(plan(options), options)
     if options["aggregators"]:
-        _check_alone(options, secured, private=options["privacy"] != "none")
+        _check_alone(options, private=options["privacy"] != "none")
     settings = _settings({**options, "fleet": secured.fleet or options["fleet"]}, chosen)
+    aggregators = spread(options, settings, chosen.recipe, secured.aggregator_tls)
     artifact = Artifact.load(model)
     secure = secure_way(options, chosen, settings, secured, parameters(artifact.manifest.weights), directory)
     broker = secured.broker if secured.broker and _is_default("broker") else broker
@@ -186,7 +187,7 @@ def command(
         name = f"edgewise-{settings.fleet}-coordinator"
         transport = stack.enter_context(connected(link, name, options["connections"]))
         reached = BrokerSettings(url, username, password)
-        collect = stack.enter_context(collecting(options, settings, chosen.recipe, directory, reached))
+        collect = stack.enter_context(collecting(aggregators, settings, directory, reached))
 
         def make() -> Coordinator:
             return Coordinator(
@@ -212,10 +213,8 @@ def command(
         _tell(coordinator, rows, trained, as_json)
 
 
-def _check_alone(options: dict[str, Any], secured: SecuredFleet, *, private: bool) -> None:
+def _check_alone(options: dict[str, Any], *, private: bool) -> None:
     """Refuse what aggregators cannot do yet."""
-    if secured.fleet:
-        raise ConfigError("--aggregators with --fleet-dir: aggregators have no papers of their own yet; leave out one")
     if private or options["secure_aggregation"]:
         other = "--privacy" if private else "--secure-aggregation"
         raise ConfigError(f"--aggregators with {other}: only plain updates are spread so far; leave out one")

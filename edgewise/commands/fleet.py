@@ -130,9 +130,32 @@ def revoke(device: str, directory: Path, offline: bool) -> None:
 
 
 @command.command()
+@click.argument("number", type=int)
+@_directory
+def aggregators(number: int, directory: Path) -> None:
+    """Give NUMBER aggregators their certificates, and places in the broker's access list.
+
+    Each may hear the updates that are sent to it, and nothing else. For `edgewise coordinate --aggregators NUMBER`.
+
+    \b
+    Example:
+      edgewise fleet aggregators 4 --dir fleet
+      edgewise coordinate --fleet-dir fleet --model model.tflite --aggregators 4
+    """
+    fleet = FleetDirectory(directory)
+    fleet.set_aggregators(number, now=time.time())
+    click.echo(f"{number} aggregator{'' if number == 1 else 's'} may come: {fleet.path / 'aggregators'}")
+    try:
+        reload_broker(fleet)
+        click.echo("The broker has read its access list anew.")
+    except UnavailableError:
+        click.echo("No broker of this fleet runs here: it reads its access list when it starts, or on SIGHUP.")
+
+
+@command.command()
 @_directory
 def renew(directory: Path) -> None:
-    """Give coordinator and broker new certificates before theirs end; the fleet's devices notice nothing.
+    """Give coordinator, aggregators and broker new certificates before theirs end; devices notice nothing.
 
     \b
     Example:
@@ -140,7 +163,7 @@ def renew(directory: Path) -> None:
     """
     fleet = FleetDirectory(directory)
     until = fleet.renew(now=time.time())
-    click.echo(f"Certificates of broker and coordinator are good until {_day(until)}. Restart both.")
+    click.echo(f"Certificates of broker, coordinator and aggregators are good until {_day(until)}. Restart them.")
 
 
 @command.command("list")

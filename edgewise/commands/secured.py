@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +21,7 @@ class SecuredFleet:
     tls: TlsFiles = field(default_factory=TlsFiles)
     members: Members | None = None
     seal: Seal | None = None
+    aggregator_tls: Callable[[str], TlsFiles] = field(default=lambda name: TlsFiles())
     refusals: Path | None = None
     authority: Path | None = None
     """The authority's certificate, which every device's was signed by; its key need not be on this machine."""
@@ -49,6 +51,7 @@ class SecuredFleet:
             tls=found.coordinator_tls,
             members=Enrolled(found.index, SystemClock()),
             seal=found.signing_key().seal,
+            aggregator_tls=found.aggregator_tls,
             refusals=found.refusals,
             authority=path / "coordinator" / "ca.pem",
             apart=not (path / "authority" / "ca.key").exists(),

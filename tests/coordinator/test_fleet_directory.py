@@ -73,6 +73,30 @@ def test_renewing_keeps_the_authority_and_replaces_keys(fleet: FleetDirectory) -
     fleet.coordinator_tls.context()
 
 
+def test_aggregators_have_papers_and_a_place_each_and_keep_them(tmp_path: Path) -> None:
+    fleet = FleetDirectory.create(tmp_path, "home", host="h", port=8883, bind="", user="u", now=NOW)
+    acl = tmp_path / "broker" / "acl"
+    before = acl.read_text()
+    assert "/up/" not in before
+    fleet.set_aggregators(2, now=NOW)
+    first = fleet.aggregator_tls("a1")
+    first.context()
+    assert "pattern write ew/1/home/device/%u/up/+\n" in acl.read_text()
+    assert "user _aggregator-a1\ntopic read ew/1/home/device/+/up/a1\ntopic write" in acl.read_text()
+    kept = Path(str(first.cert)).read_bytes()
+    fleet.set_aggregators(3, now=NOW)
+    assert Path(str(first.cert)).read_bytes() == kept
+    fleet.renew(now=NOW)
+    assert Path(str(first.cert)).read_bytes() != kept
+    with pytest.raises(ConfigError, match=r"has papers for 3 of them; edgewise fleet aggregators NUMBER --dir"):
+        fleet.aggregator_tls("a3")
+    fleet.set_aggregators(0, now=NOW)
+    assert acl.read_text() == before
+    with pytest.raises(ConfigError, match="aggregators: expected 0 to 256, got 257"):
+        fleet.set_aggregators(257, now=NOW)
+    assert fleet.enrolments() == []  # they are no devices
+
+
 def test_a_second_fleet_does_not_overwrite_the_first(fleet: FleetDirectory, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is a fleet already"):
         FleetDirectory.create(fleet.path, "x", host="h", port=1, bind="", user="u", now=NOW)

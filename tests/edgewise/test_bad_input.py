@@ -70,6 +70,51 @@ def test_a_place_to_listen_that_is_no_address(
     assert f"{option} address 'nonsense': expected HOST:PORT" in fails(capsys, *run, option, "nonsense")
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--aggregators", "257"], "aggregators: expected 0 to 256, got 257"),
+        (["--aggregators", "-1"], "aggregators: expected 0 to 256, got -1"),
+        (["--engine", "ray"], "--engine ray without --aggregators: say how many"),
+        (["--aggregators", "2", "--ray-address", "auto"], "--ray-address without --engine ray: add it"),
+        (["--aggregators", "2", "--aggregator", "median"], "--aggregators with median: it needs all updates"),
+        (["--aggregators", "2", "--buffer", "4"], "--aggregators with --buffer"),
+        (["--aggregators", "2", "--secure-aggregation"], "--aggregators with --secure-aggregation"),
+        (
+            ["--aggregators", "2", "--privacy", "dp-fedavg", "--clip-norm", "0.3", "--noise-multiplier", "1"],
+            "--aggregators with --privacy: only plain updates are spread so far",
+        ),
+    ],
+)
+def test_aggregators_that_cannot_be(
+    options: list[str], words: str, tmp_path: Path, fixture_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, nobody = fixture_dir / "tiny.tflite", "mqtt://127.0.0.1:1"  # it is said before the broker is looked for
+    run = ("coordinate", "--model", model, "--broker", nobody, "--dir", tmp_path / "run")
+    assert words in fails(capsys, *run, *options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_aggregators_without_papers_in_a_secured_fleet(
+    tmp_path: Path, fixture_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("cryptography")
+    fleet, model = tmp_path / "fleet", fixture_dir / "tiny.tflite"
+    main_ok("fleet", "init", "home", "--dir", fleet)
+    main_ok("fleet", "aggregators", "1", "--dir", fleet)
+    assert "No broker of this fleet runs here" in capsys.readouterr().out
+    run = ("coordinate", "--model", model, "--fleet-dir", fleet, "--dir", tmp_path / "run", "--aggregators", "2")
+    told = fails(capsys, *run)
+    assert f"has papers for 1 of them; edgewise fleet aggregators NUMBER --dir {fleet}" in told
+    assert "aggregators: expected 0 to 256, got 1000" in fails(capsys, "fleet", "aggregators", "1000", "--dir", fleet)
+
+
+def main_ok(*arguments: str | Path) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([str(a) for a in arguments])
+    assert ended.value.code == 0
+
+
 def test_an_empty_text_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "texts").mkdir()
     assert "what is read" in fails(capsys, "demo", "--data", tmp_path / "texts", "--dir", tmp_path / "run")

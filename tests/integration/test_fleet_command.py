@@ -13,6 +13,7 @@ import pytest
 
 from edgewise.brokers.mosquitto import find_mosquitto
 from edgewise.brokers.process import free_port
+from edgewise_coordinator.state import StateStore
 from edgewise_edge.home import Home
 from edgewise_edge.store import ExampleStore
 from edgewise_wire.errors import UnavailableError
@@ -66,6 +67,7 @@ def test_a_secured_fleet_runs_rounds_and_a_revoked_device_is_out(tmp_path: Path,
         with (tmp_path / "broker.log").open("w") as log:
             processes.append(edgewise("broker", "--fleet-dir", "fleet", cwd=tmp_path, stdout=log, stderr=log))
         wait_for(tmp_path / "broker.log", "mqtts://")
+        assert "has read its access list anew" in call("fleet", "aggregators", "4", cwd=tmp_path)
         for name in ("pi-1", "pi-2", "pi-3"):
             call("fleet", "enroll", name, cwd=tmp_path)
             with ExampleStore(Home(tmp_path / name).examples) as store:
@@ -79,7 +81,7 @@ def test_a_secured_fleet_runs_rounds_and_a_revoked_device_is_out(tmp_path: Path,
         with (tmp_path / "coordinator.log").open("w") as log:
             arguments = ["--fleet-dir", "fleet", "--model", str(fixture_dir / "tiny.tflite"), "--rounds", "1000"]
             arguments += ["--cohort", "2", "--over-selection", "1.0", "--evaluate-every", "0", "--dir", "run"]
-            arguments += ["--metrics", f"127.0.0.1:{web}", "--log", "json"]
+            arguments += ["--metrics", f"127.0.0.1:{web}", "--log", "json", "--aggregators", "4"]
             coordinator = edgewise("coordinate", *arguments, cwd=tmp_path, stdout=log, stderr=log)
             processes.append(coordinator)
         wait_for(tmp_path / "coordinator.log", '"round 2 committed"')
@@ -97,6 +99,13 @@ def test_a_secured_fleet_runs_rounds_and_a_revoked_device_is_out(tmp_path: Path,
         assert "revoked" in call("fleet", "list", cwd=tmp_path)
         lines = (tmp_path / "coordinator.log").read_text().splitlines()
         assert all(json.loads(line)["level"] for line in lines)
+        store = StateStore(tmp_path / "run" / "state.sqlite")
+        files = [report.file for version in store.versions()[1:] for report in store.reports(version.round_id or 0)]
+        store.close()
+        # Every update went past the coordinator, to the aggregator that its device belongs to: CRC-32, modulo 4.
+        assert {file.partition("/")[0] for file in files} == {"a0", "a2"}
+        refused = (tmp_path / "fleet/broker/refusals.log").read_text()
+        assert "another's topic" not in refused
     finally:
         for process in processes[::-1]:
             process.terminate()

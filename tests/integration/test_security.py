@@ -213,6 +213,35 @@ def test_a_device_that_listens_to_another_hears_nothing(secured: Secured) -> Non
     assert next_event_under(spy, "device/").payload == b"for the spy"
 
 
+def test_an_aggregator_hears_the_updates_sent_to_it_and_nothing_else(secured: Secured) -> None:
+    device = secured.link(secured.enroll("pi-9")).connect()
+    device.publish(topics.device_up_to("home", "pi-9", "a0"), b"too early")
+    assert secured.refused("published on another's topic", "pi-9 on ew/1/home/device/pi-9/up/a0")
+    secured.fleet.set_aggregators(2, now=time.time())
+    reload_broker(secured.fleet)
+    ears = {}
+    for name in ("a0", "a1"):
+        tls = secured.fleet.aggregator_tls(name)
+        link = secured.keep(MqttTransport(secured.broker.url, name, ca=tls.ca, cert=tls.cert, key=tls.key))
+        link.subscribe(topics.all_devices("home", f"up/{name}"))
+        ears[name] = link
+    ears["a1"].subscribe(topics.all_devices("home", "up/a0"), topics.all_devices("home", "up"))
+    for link in ears.values():
+        link.connect()
+    assert secured.refused("asked for another's topic", "_aggregator-a1 for ew/1/home/device/+/up/a0")
+    assert not any("_aggregator-a0 for" in line for line in secured.log())
+    device.subscribe(topics.device_down("home", "pi-9"))
+    device.publish(topics.device_up("home", "pi-9"), b"not for them")
+    device.publish(topics.device_up_to("home", "pi-9", "a0"), b"for a0")
+    device.publish(topics.device_up_to("home", "pi-9", "a1"), b"for a1")
+    for name, link in ears.items():
+        assert next_event_under(link, "device/").payload == f"for {name}".encode()
+    ears["a0"].publish(topics.device_down("home", "pi-9"), b"granted")
+    assert next_event_under(device, "device/").payload == b"granted"
+    ears["a0"].publish(topics.blob_chunk("home", b"h" * 32, 7), b"forged")
+    assert secured.refused("published on another's topic", "_aggregator-a0 on ew/1/home/blob")
+
+
 def test_a_client_id_is_the_certificates_name(secured: Secured) -> None:
     honest = secured.link(secured.enroll("pi-2")).connect()
     secured.link(secured.enroll("pi-3"), name="pi-2").connect()

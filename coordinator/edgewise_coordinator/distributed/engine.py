@@ -7,6 +7,8 @@ from typing import Protocol
 
 from edgewise_coordinator.distributed.orders import Heard, Order, Summed, Term
 
+AGGREGATORS_MAX = 256  # a process each, and a block each of a broker's access list
+
 
 class Reduction(Protocol):
     """A sum over several aggregators that is being made."""

@@ -14,6 +14,7 @@ from typing import TypeAlias
 from edgewise_coordinator.exact_sum import PartialSum
 from edgewise_coordinator.settings import UploadSettings
 from edgewise_wire.messages import UploadRequest
+from edgewise_wire.transport.address import TlsFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class BrokerSettings:
     url: str
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    tls: TlsFiles = field(default_factory=TlsFiles)
 
 
 @dataclass(frozen=True, slots=True)

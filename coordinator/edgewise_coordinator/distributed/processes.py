@@ -40,7 +40,10 @@ def connect(settings: NodeSettings) -> MqttTransport:
     broker = settings.broker
     client_id = f"edgewise-{settings.fleet}-aggregator-{settings.name}"
     while True:
-        transport = MqttTransport(broker.url, client_id, username=broker.username, password=broker.password)
+        transport = MqttTransport(
+            broker.url, client_id, username=broker.username, password=broker.password,
+            ca=broker.tls.ca, cert=broker.tls.cert, key=broker.tls.key,
+        )  # fmt: skip
         try:
             return transport.connect()
         except TransportError as error:

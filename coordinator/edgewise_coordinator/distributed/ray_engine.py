@@ -1,7 +1,9 @@
 """Aggregators as Ray actors, on one machine or on the machines of a cluster; their sums are merged by Ray's tasks.
 
-An actor that dies is started again by Ray, on the node where it first ran, since its spool is on that node's disk. The
-partial sums stay in Ray's object store: they are merged two by two where they are, and the coordinator fetches one.
+An actor that dies is started again by Ray, on whichever node Ray chooses: its folder, with its spool, and its papers
+must be on storage that all nodes share, or the cluster must be one node. One that comes back without its spool cannot
+give its sum, and the round is abandoned. The partial sums stay in Ray's object store: they are merged two by two
+where they are, and the coordinator fetches one.
 """
 
 from __future__ import annotations
