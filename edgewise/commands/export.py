@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,13 +43,26 @@ def _own(factory: str) -> click.Command:
     @click.option("--optimizer", help="A Keras optimizer by name.  [default: sgd]")
     @click.option("--batch", type=click.IntRange(1), help="Examples of a training batch.  [default: 16]")
     @click.option("--metric", "metrics", multiple=True, help="A Keras metric by name; may be given again.")
+    @click.option("--vocabulary", type=click.Path(path_type=Path), help="Words, one a line, for a factory(vocabulary).")
+    @click.option("--vocabulary-size", type=int, help="Ids in all: four marks and the first words of the list.")
     @click.option("--name", help="What the manifest calls the model.")
     @click.option("--allow-flex", is_flag=True, default=None, help="Let Flex run what has no built-in operator.")
-    def own(out: Path, metrics: tuple[str, ...], allow_flex: bool | None, **options: str | int | None) -> None:
-        """Export the Keras model that MODULE:FACTORY makes."""
+    def own(
+        out: Path,
+        metrics: tuple[str, ...],
+        vocabulary: Path | None,
+        vocabulary_size: int | None,
+        allow_flex: bool | None,
+        **options: str | int | None,
+    ) -> None:
+        """Export the Keras model that MODULE:FACTORY makes.
+
+        A factory that has an argument `vocabulary` is given words, the shipped corpus's without --vocabulary.
+        """
         from edgewise_models.factory import export_factory
 
-        made = export_factory(factory, out, metrics=metrics or None, allow_flex=allow_flex, **options)
+        words = partial(_words, vocabulary, vocabulary_size)
+        made = export_factory(factory, out, words=words, metrics=metrics or None, allow_flex=allow_flex, **options)
         click.echo(f"Wrote {out}: {len(made.artifact.manifest.weights)} weights, {len(made.artifact.data):,} bytes.")
         if made.flex:
             click.echo(f"Not proved: {', '.join(made.flex)} need Flex, 30 MB or more that the plain runtimes lack.")

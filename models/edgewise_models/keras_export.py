@@ -15,6 +15,7 @@ from edgewise_edge.trainer import Batch
 from edgewise_models.keras_reference import rehearsal_of
 from edgewise_models.losses import resolve_loss
 from edgewise_models.lowering.audit import refuse_unlowered
+from edgewise_models.next_word import MARKS, TASK, TOKENIZER
 from edgewise_models.plan import Plan, Settings, WeightsPer
 from edgewise_models.rehearsal import Differences, Rehearsal, rehearse
 from edgewise_models.source_model import source_model
@@ -50,11 +51,12 @@ def export_trainable(
     weights_per: WeightsPer = "auto",
     preprocess: Callable[..., Any] | None = None,
     preprocess_inputs: Mapping[str, Any] | None = None,
-    postprocess: Callable[[Any], Mapping[str, Any]] | None = None,
+    postprocess: Callable[..., Mapping[str, Any]] | None = None,
+    words: Sequence[str] = (),
     samples: Sequence[Batch] = (),
     corrected: bool = True,
     name: str | None = None,
-    task: str = "keras",
+    task: str | None = None,
     allow_flex: bool = False,
 ) -> Trainable:
     """Write a model file that trains, evaluates and predicts on the device, proved before it is written.
@@ -73,11 +75,14 @@ def export_trainable(
         forward: the forward function of a `tf.Module`, if it is not `__call__`; may take `training`.
         weights_per: whether `weight` has a number per example or per position; what the loss gives if left out.
         preprocess: maps the inputs of `infer` (`preprocess_inputs`, the model's own if left out) to the model's inputs.
-        postprocess: maps the model's output to what `infer` returns, by name; `{"output": ...}` if left out.
+        postprocess: maps the model's output to what `infer` returns, by name; `{"output": ...}` if left out. With a
+            second argument it is given the model's inputs by name too.
+        words: the vocabulary of a next-word model: its `tokens` are the ids of `edgewise_edge.tokenizer`, four marks
+            and then these words. The manifest then carries them, and devices train on their texts.
         samples: batches of real data to prove with besides random ones.
         corrected: whether to add `train_corrected` and `set_offset`.
         name: what the manifest calls the model.
-        task: what the manifest says it is for.
+        task: what the manifest says it is for; `next-word` with `words`, else `keras`, if left out.
         allow_flex: let Flex run what has no built-in. Such a file needs the Flex delegate on every device.
 
     Raises:
@@ -95,7 +100,7 @@ def export_trainable(
     """
     check_writable(Path(path))
     settings = Settings(
-        batch, weights_per, corrected, allow_flex, preprocess, preprocess_inputs, postprocess
+        batch, weights_per, corrected, allow_flex, preprocess, preprocess_inputs, postprocess, tuple(words)
     )  # fmt: skip
     plan = plan_of(model, loss, optimizer, metrics, settings, inputs=inputs, forward=forward)
     data, flex = build_trainable(plan, name=name, task=task)
@@ -119,20 +124,12 @@ def plan_of(
     return Plan(source_model(model, inputs=inputs, forward=forward), resolve_loss(loss), optimizer, metrics, settings)
 
 
-def build_trainable(plan: Plan, *, name: str | None = None, task: str = "keras") -> tuple[bytes, tuple[str, ...]]:
+def build_trainable(plan: Plan, *, name: str | None = None, task: str | None = None) -> tuple[bytes, tuple[str, ...]]:
     """Return the bytes of a model file that is complete but not proved, and the operators that Flex would run."""
+    facts = _facts(plan, name, task)
     functions = plan.functions()
     allow_flex = plan.settings.allow_flex
     flex = refuse_unlowered(functions, plan.source.layers, allow_flex=allow_flex)
-    facts = Facts(
-        task=task,
-        name=name or plan.source.name,
-        batch=plan.settings.batch,
-        steps=0 if len(plan.weight.shape) < 2 else int(plan.weight.shape[1]),
-        inputs=tuple(plan.source.inputs),
-        metrics=tuple(metric.name for metric in plan.metrics),
-        seed=plan.random,
-    )
     data = build_artifact(
         functions,
         plan.weights,
@@ -142,6 +139,38 @@ def build_trainable(plan: Plan, *, name: str | None = None, task: str = "keras")
         allow_flex=allow_flex,
     )
     return data, tuple(flex)
+
+
+def _facts(plan: Plan, name: str | None, task: str | None) -> Facts:
+    words = tuple(plan.settings.words)
+    if words:
+        _check_next_word(plan, len(words) + MARKS)
+    return Facts(
+        task=task or (TASK if words else "keras"),
+        name=name or plan.source.name,
+        batch=plan.settings.batch,
+        steps=0 if len(plan.weight.shape) < 2 else int(plan.weight.shape[1]),
+        inputs=tuple(plan.source.inputs),
+        metrics=tuple(metric.name for metric in plan.metrics),
+        seed=plan.random,
+        tokenizer=TOKENIZER if words else "",
+        vocabulary=words,
+    )
+
+
+def _check_next_word(plan: Plan, ids: int) -> None:
+    """Refuse what a device could not fill with the ids of its texts."""
+    inputs = [f"{spec.name} {spec.dtype.name}{list(spec.shape)}" for spec in plan.specs]
+    steps = plan.specs[0].shape[-1]
+    expected = [f"tokens int32[{plan.settings.batch}, {steps}]"]
+    if inputs != expected:
+        raise ModelError(f"words: a next-word model takes {expected[0]}, got {', '.join(inputs)}")
+    if not plan.loss.sparse or len(plan.weight.shape) != 2 or plan.output.shape[-1] != ids:
+        raise ModelError(
+            f"words: {ids - MARKS} words and {MARKS} marks need scores [{plan.settings.batch}, {steps}, {ids}] and a"
+            f" sparse cross-entropy with a weight for each position, got scores {list(plan.output.shape)} and the loss"
+            f" {plan.loss.name!r} with weights {list(plan.weight.shape)}"
+        )
 
 
 def prove_everywhere(data: bytes, rehearsal: Rehearsal) -> tuple[Differences, ...]:

@@ -5,7 +5,7 @@ Tests and `scripts/test-export-matrix` run it; the table in the documentation is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -344,32 +344,6 @@ def _mobile() -> Any:
     value = layers.ReLU(6.0)(layers.BatchNormalization()(layers.DepthwiseConv2D(3, padding="same")(value)))
     value = layers.Add()([inputs, layers.BatchNormalization()(layers.Conv2D(4, 1, use_bias=False)(value))])
     return keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(value)))
-
-
-def combined(cases: Sequence[Case]) -> Any:
-    """Return one model with every case as a branch: the outputs are added up. One conversion proves them all."""
-    inputs: dict[Any, Any] = {}
-    outputs = []
-    for case in cases:
-        model = case.build()
-        given = []
-        for number, spec in enumerate(model.inputs):
-            key = (tuple(spec.shape[1:]), spec.dtype, number)
-            if key not in inputs:
-                inputs[key] = keras.Input(key[0], dtype=spec.dtype, name=f"x{len(inputs)}")
-            given.append(inputs[key])
-        outputs.append(model(given if len(given) > 1 else given[0]))
-    return keras.Model(list(inputs.values()), layers.Add()(outputs) if len(outputs) > 1 else outputs[0])
-
-
-def groups(size: int = 24) -> list[tuple[str, list[Case]]]:
-    """Return the cases in groups for `combined`, by family."""
-    found = []
-    for family in dict.fromkeys(case.family for case in CASES):
-        cases = [case for case in CASES if case.family == family]
-        for start in range(0, len(cases), size):
-            found.append((f"{family} {start // size + 1}", cases[start : start + size]))
-    return found
 
 
 def _small(units: int, activation: str | None = None) -> Build:

@@ -5,6 +5,7 @@ Model and loss are traced together, the optimizer's update by itself; the signat
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,7 +35,8 @@ class Settings:
     allow_flex: bool = False
     preprocess: Callable[..., Any] | None = None
     preprocess_inputs: Mapping[str, Any] | None = None
-    postprocess: Callable[[Any], Mapping[str, Any]] | None = None
+    postprocess: Callable[..., Mapping[str, Any]] | None = None
+    words: Sequence[str] = ()
 
 
 class Plan:
@@ -191,7 +193,14 @@ class Plan:
             made = self.settings.preprocess(*values)
             values = tuple(made) if isinstance(made, (list, tuple)) else (made,)
         output = self.source.call(values, False).output
-        return dict(self.settings.postprocess(output)) if self.settings.postprocess else {"output": output}
+        return self._shown(output, dict(zip(self.source.inputs, values, strict=True)))
+
+    def _shown(self, output: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the author's post-processing makes of the output; it may ask for the model's inputs too."""
+        show = self.settings.postprocess
+        if show is None:
+            return {"output": output}
+        return dict(show(output, inputs) if len(inspect.signature(show).parameters) > 1 else show(output))
 
     def _infer_function(self) -> Any:
         specs = self.infer_specs

@@ -153,6 +153,7 @@ def convert(functions: Functions, weights: Sequence[Weight], *, allow_flex: bool
         tf.saved_model.save(holder, folder, signatures=dict(functions))
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(functions))
         converter.experimental_enable_resource_variables = True
+        converter.exclude_conversion_metadata = True  # no use to a device, and a third of the time of a conversion
         converter.target_spec.supported_ops = sets
         try:
             data: bytes = converter.convert()

@@ -1,9 +1,6 @@
-"""Exported files train as TensorFlow does: every layer, loss and optimizer, on every runtime at hand."""
+"""What an author may hand to the exporter besides layers, and what the file then says, does and refuses."""
 
 from __future__ import annotations
-
-import subprocess
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -11,59 +8,16 @@ import pytest
 from keras import layers
 
 from edgewise_edge.trainer import Trainer
-from edgewise_models import rehearsal as rehearsals
 from edgewise_models.keras_export import build_trainable, export_trainable, plan_of
 from edgewise_models.keras_reference import rehearsal_of
 from edgewise_models.lowering import LoweringError
-from edgewise_models.matrix import BATCH, LOSSES, OPTIMIZERS, combined, groups
+from edgewise_models.matrix import BATCH
 from edgewise_models.plan import Settings
 from edgewise_models.rehearsal import Rehearsal, rehearse
 from edgewise_models.tensorflow import tf
 from edgewise_wire.artifact import Artifact
 from edgewise_wire.errors import ConfigError, ModelError
-
-ROOT = Path(__file__).parents[2]
-OTHER_PYTHON = ROOT / ".venv-tflite" / "bin" / "python"  # tflite-runtime wants NumPy 1: another environment
-CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-
-@pytest.fixture(scope="session")
-def proved(tmp_path_factory):
-    """Files and rehearsals that the other runtime is asked about in one go, at the end."""
-    return tmp_path_factory.mktemp("proved")
-
-
-@pytest.fixture(autouse=True)
-def _seeded(monkeypatch):
-    monkeypatch.delenv("EDGEWISE_OTHER_PYTHON", raising=False)
-    keras.utils.set_random_seed(3)
-
-
-def _export(proved, name, model, loss, **settings):
-    settings = {"batch": BATCH, "corrected": False, **settings}
-    made = export_trainable(model, loss, path=proved / f"{name}.tflite", **settings)
-    (proved / f"{name}.npz").write_bytes(made.rehearsal.to_bytes())
-    return made
-
-
-@pytest.mark.parametrize(("name", "cases"), groups(), ids=lambda value: value if isinstance(value, str) else "")
-def test_every_layer_trains_as_tensorflow_does(proved, name, cases):
-    made = _export(proved, name, combined(cases), CROSS_ENTROPY)
-    assert made.proofs[0].change < 1e-3
-    assert not any(code.custom for code in made.artifact.file.codes)
-
-
-@pytest.mark.parametrize("case", LOSSES, ids=lambda case: case.name)
-def test_every_loss_trains_as_tensorflow_does(proved, case):
-    made = _export(proved, f"loss {case.name}", case.build(), case.loss, metrics=case.metrics)
-    assert made.proofs[0].change < 1e-4
-    assert all(loss > 0 or case.name == "cosine similarity" for loss in made.rehearsal.losses)
-
-
-@pytest.mark.parametrize("case", OPTIMIZERS, ids=lambda case: case.name)
-def test_every_optimizer_trains_as_tensorflow_does(proved, case):
-    made = _export(proved, f"optimizer {case.name}", case.build(), case.loss, optimizer=case.optimizer)
-    assert made.proofs[0].change < 1e-3
+from exporting import CROSS_ENTROPY, export, prove_on_the_other_runtime
 
 
 class Perceptron(tf.Module):
@@ -82,7 +36,7 @@ class Perceptron(tf.Module):
 
 
 def test_a_module_trains_and_its_assigned_variables_travel_as_state(proved):
-    made = _export(proved, "module", Perceptron(), CROSS_ENTROPY, inputs={"x": tf.TensorSpec((5,), tf.float32)})
+    made = export(proved, "module", Perceptron(), CROSS_ENTROPY, inputs={"x": tf.TensorSpec((5,), tf.float32)})
     roles = {spec.name: spec.role for spec in made.artifact.manifest.weights}
     assert roles == {"hidden": "trainable", "head": "trainable", "calls": "state"}
     assert made.rehearsal.after["calls"] == made.proofs[0].steps
@@ -92,7 +46,7 @@ def test_frozen_layers_stay_out_of_the_update_however_large(proved):
     model = keras.Sequential(
         [keras.Input((40,)), layers.Dense(500, "relu", trainable=False), layers.Dense(3, name="head")]
     )
-    made = _export(proved, "frozen", model, CROSS_ENTROPY)
+    made = export(proved, "frozen", model, CROSS_ENTROPY)
     assert [spec.name for spec in made.artifact.manifest.weights] == ["head/kernel", "head/bias"]
 
 
@@ -102,7 +56,7 @@ def _dense():
 
 def test_slots_and_offsets_take_no_bytes_of_the_file_to_speak_of(proved):
     model = keras.Sequential([keras.Input((300,), name="x"), layers.Dense(500, "relu"), layers.Dense(3)])
-    made = _export(proved, "adam", model, CROSS_ENTROPY, optimizer="adam", corrected=True)
+    made = export(proved, "adam", model, CROSS_ENTROPY, optimizer="adam", corrected=True)
     weights = sum(array.nbytes for array in made.artifact.weights().values())
     constants = sum(span.size for span in made.artifact.file.buffers)
     assert len(made.artifact.data) < 1.05 * weights + 64_000
@@ -171,7 +125,7 @@ def test_examples_of_weight_zero_are_padding(proved):
 
 
 def test_infer_takes_what_the_preprocessing_takes_and_returns_what_the_postprocessing_does(proved):
-    made = _export(
+    made = export(
         proved,
         "processed",
         _dense(),
@@ -188,7 +142,7 @@ def test_infer_takes_what_the_preprocessing_takes_and_returns_what_the_postproce
 def test_the_weights_are_in_the_file_and_the_authors_model_is_left_as_it_was(proved):
     model = _dense()
     before = [array.copy() for array in model.get_weights()]
-    made = _export(proved, "weights", model, CROSS_ENTROPY)
+    made = export(proved, "weights", model, CROSS_ENTROPY)
     for mine, theirs, stored in zip(before, model.get_weights(), made.artifact.weights().values(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
         np.testing.assert_array_equal(mine, stored)
@@ -198,7 +152,7 @@ def test_regularization_is_part_of_the_loss_that_trains(proved):
     regular = keras.regularizers.L2(0.1)
     model = keras.Sequential([keras.Input((5,)), layers.Dense(3, kernel_regularizer=regular, name="head")])
     plain = rehearsal_of(plan_of(model, CROSS_ENTROPY, "sgd", (), Settings(BATCH)), "sgd").losses[0]
-    made = _export(proved, "regular", model, CROSS_ENTROPY)
+    made = export(proved, "regular", model, CROSS_ENTROPY)
     assert made.rehearsal.losses[0] == pytest.approx(plain)
     penalty = 0.1 * float((made.artifact.weights()["head/kernel"] ** 2).sum())
     assert plain > penalty > 0
@@ -210,7 +164,7 @@ def test_given_batches_are_proved_too(proved):
         "labels": np.arange(3, dtype=np.int32),
         "weight": np.ones(BATCH, np.float32),
     }
-    made = _export(proved, "samples", _dense(), CROSS_ENTROPY, samples=[batch])
+    made = export(proved, "samples", _dense(), CROSS_ENTROPY, samples=[batch])
     assert any(np.array_equal(b["x"], batch["x"]) for b in made.rehearsal.batches)
 
 
@@ -293,16 +247,7 @@ def test_a_rehearsal_survives_its_file():
 
 
 def test_every_file_trains_as_tensorflow_does_on_the_other_runtime_too(proved):
-    files = sorted(proved.glob("*.tflite"))
-    assert files
-    if not OTHER_PYTHON.exists():
-        pytest.skip(f"no environment with tflite-runtime at {OTHER_PYTHON.relative_to(ROOT)}")
-    pairs = [str(path) for file in files for path in (file, file.with_suffix(".npz"))]
-    done = subprocess.run(
-        [OTHER_PYTHON, "-m", rehearsals.__name__, *pairs], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == len(files)
+    prove_on_the_other_runtime(proved)
 
 
 def test_the_artifact_says_what_it_is():
