@@ -47,6 +47,7 @@ from edgewise_coordinator.roll_call import RollCall
 from edgewise_coordinator.safekeeping import Safekeeping
 from edgewise_coordinator.schedule import Schedule
 from edgewise_coordinator.selection.base import Selection
+from edgewise_coordinator.selection.limited import limited
 from edgewise_coordinator.selection.separated import separated
 from edgewise_coordinator.selection.uniform import uniform
 from edgewise_coordinator.settings import Settings
@@ -125,6 +126,8 @@ class Coordinator:
         self.on_round = on_round
         self.link = Link(settings.fleet, transport, clock, members=members, seal=seal)
         self.store = StateStore(directory / "state.sqlite")
+        if privacy is not None:
+            selection = limited(privacy.participations, self.store.counted_reports, selection)
         _check_directory(directory, self.store, settings.fleet, artifact)
         keep_artifact(directory, artifact)
         self.fleet = Fleet(clock, self.store.last_rounds(), settings.max_devices)

@@ -201,6 +201,14 @@ class StateStore(Database):
         row = self._db.execute("SELECT phase FROM rounds WHERE round_id = ?", (round_id,)).fetchone()
         return row is not None and row[0] == Phase.COMMITTED.value
 
+    def counted_reports(self) -> dict[str, int]:
+        """Return in how many committed training rounds each device's report counted."""
+        query = (
+            "SELECT device, count(*) FROM reports JOIN rounds USING (round_id) WHERE kind = ? AND phase = ?"
+            " GROUP BY device"
+        )
+        return dict(self._db.execute(query, (int(Kind.TRAIN), Phase.COMMITTED.value)))
+
     def participants(self, round_id: int) -> list[Participant]:
         """Return who was selected for a round; those who reported say so."""
         reported = {r.device for r in self.reports(round_id)}

@@ -20,6 +20,7 @@ from edgewise.listening import check_address
 from edgewise.live import counted
 from edgewise.operating import log_to_stderr, operations, print_configuration, read_configuration
 from edgewise.privacy_options import privacy_options, private_plan, promised
+from edgewise.promises import spent_words
 from edgewise.recipes import Plan, plan, recipe_options
 from edgewise.running import Run
 from edgewise.secure_rounds import secure_options, secure_way
@@ -253,6 +254,9 @@ def _settings(o: dict[str, Any], chosen: Plan) -> Settings:
 
 def _tell(coordinator: Coordinator, rows: list[dict[str, Any]], trained: Path, as_json: bool) -> None:
     committed = sum(row["round"] > 0 and row["phase"] == "committed" for row in rows)
+    promise = coordinator.privacy.standing()
+    if promise:
+        click.echo(f"Privacy: {spent_words(promise)}; it rests on this: {promise['assumes']}.", err=True)
     where = f"version {coordinator.version} of the model is in {trained}"
     if not coordinator.complete and not coordinator.finished:
         click.echo(f"Stopped; {where}. The same command goes on from there.", err=True)
@@ -263,7 +267,7 @@ def _tell(coordinator: Coordinator, rows: list[dict[str, Any]], trained: Path, a
     if as_json:
         refused = dict(coordinator.link.refused)
         end = {"rounds": committed, "version": coordinator.version, "model": str(trained), "refused": refused}
-        click.echo(json.dumps(end | {"privacy": coordinator.privacy.standing()}))
+        click.echo(json.dumps(end | {"privacy": promise}))
     elif coordinator.version < coordinator.settings.rounds:
         click.echo(f"{counted(committed, 'round')} committed; one more would pass the privacy budget; {where}.")
     else:

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from edgewise.promises import spent_words
 from edgewise_coordinator.snapshot import illness, read
 from edgewise_wire.errors import ConfigError, UnavailableError
 
@@ -56,12 +57,7 @@ def _ask(url: str) -> dict[str, Any]:
 
 
 def _promise(p: dict[str, Any]) -> list[tuple[str, str]]:
-    budget = "" if p["budget"] is None else f" of {p['budget']:g}"
-    spent = f"ε {p['epsilon'] or 0:.3g}{budget} at δ {p['delta']:g}, zCDP {p['zcdp'] or 0:.3g}"
-    how = f"{p['mechanism']}, noise multiplier {p['noise_multiplier']:g}, clipping norm {p['clip_norm']:g}"
-    if p["epsilon"] is None:
-        spent = "no guarantee without noise"
-    return [("privacy", f"{spent}, after {p['releases']} releases ({how})"), ("which assumes", p["assumes"])]
+    return [("privacy", spent_words(p)), ("which assumes", p["assumes"])]
 
 
 def _print(s: dict[str, Any], ill: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from edgewise.brokers.choose import BROKER_HELP
+from edgewise.brokers.choose import BROKER_HELP, open_broker
 from edgewise.commands.secured import SecuredFleet
 from edgewise.operating import log_to_stderr
 from edgewise.running import stop_signals
@@ -85,13 +85,12 @@ def discover(directory: Path, out: Path, as_json: bool, **o: Any) -> None:
     hitters = _hitters(o, rounds)
     secured = SecuredFleet.load(o["fleet_dir"])
     fleet = secured.fleet or o["fleet"]
-    url = secured.broker or o["broker"]
     cohort = RoundSettings(
         goal=o["cohort"], report_timeout=o["report_timeout"], selection_timeout=o["selection_timeout"]
     )
     console = Console(stderr=True)
     tls = secured.tls
-    with directory_lock(directory):
+    with directory_lock(directory), open_broker(secured.broker or o["broker"], directory / "broker") as url:
         transport = MqttTransport(url, f"edgewise-{fleet}-vocabulary", ca=tls.ca, cert=tls.cert, key=tls.key)
         transport.connect()
         search = Discovery(

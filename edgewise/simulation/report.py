@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from edgewise.live import counted, megabytes
+from edgewise.promises import spent_words
 from edgewise.simulation.plots import SHARES, choose_metric, curves, spread
 from edgewise.simulation.result import DeviceTable, Row, metric_names
 from edgewise.simulation.run import DEVICES, ROUNDS, RUN
@@ -82,6 +83,8 @@ def page(runs: Sequence[Told], title: str) -> str:
     """Return the page."""
     histories = {run.label: run.history for run in runs}
     parts = [f"<h1>edgewise: {html.escape(title)}</h1>", _lead(runs), "<h2>What it came to</h2>", _summary(runs)]
+    for run in runs:
+        parts += _promise(run, alone=len(runs) == 1)
     if any(metric_names(run.history) for run in runs):
         metric = choose_metric(histories)
         for over in ("round", "hours", "bytes"):
@@ -127,6 +130,14 @@ def _summary(runs: Sequence[Told]) -> str:
     return _table(head, rows)
 
 
+def _promise(run: Told, *, alone: bool) -> list[str]:
+    found = next((row["privacy"] for row in reversed(run.history) if row.get("privacy")), None)
+    if found is None:
+        return []
+    words = f"{spent_words(found)}. It rests on this: {found['assumes']}."
+    return [f"<h2>Privacy{_of(run, alone)}</h2>", f"<p>{html.escape(words)}</p>"]
+
+
 def _spread(run: Told, metric: str, *, alone: bool) -> list[str]:
     table = run.devices
     if table is None or metric not in table.after or metric not in table.before:
@@ -163,7 +174,7 @@ def _spread(run: Told, metric: str, *, alone: bool) -> list[str]:
 
 
 def _rounds(run: Told) -> str:
-    metrics = metric_names(run.history)
+    metrics, private = metric_names(run.history), any(row.get("privacy") for row in run.history)
     head = [
         "round",
         "phase",
@@ -171,6 +182,7 @@ def _rounds(run: Told) -> str:
         "reports",
         "train loss",
         *(heading(m) for m in metrics),
+        *(["ε"] if private else []),
         "MB up",
         "MB down",
         "at",
@@ -179,6 +191,7 @@ def _rounds(run: Told) -> str:
         [
             str(row["round"]), row["phase"] + (f": {row['reason']}" if row["reason"] else ""), str(row["selected"]),
             str(row["reported"]), value("loss", row["train_loss"]), *(value(m, row.get(m)) for m in metrics),
+            *([value("ε", (row.get("privacy") or {}).get("epsilon"))] if private else []),
             megabytes(row["bytes_up"]), megabytes(row["bytes_down"]), duration(row["hours"]),
         ]
         for row in run.history

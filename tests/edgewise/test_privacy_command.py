@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from click.testing import CliRunner
 
 from edgewise.cli import cli
 from edgewise.privacy_options import promised
+from edgewise_coordinator.privacy.clipping import flat
+from edgewise_coordinator.privacy.mechanisms.banded import banded, square_root_bands
+from edgewise_coordinator.privacy.settings import PrivacySettings
 from edgewise_wire.errors import ConfigError
 
 ASKED = {
@@ -47,6 +51,19 @@ def test_the_budget_sets_the_noise_so_that_the_rounds_just_fit() -> None:
     assert promise is not None
     assert promise.cost([4] * 20).epsilon <= 8.0 < promise.cost([4] * 40).epsilon
     assert promised(ASKED, None) is None
+
+
+def test_gboards_figure_is_what_a_run_of_three_participations_promises() -> None:
+    """Google's Spanish model by matrix factorisation (see `test_accounting`): our multiplier is 1.411·√5."""
+    mechanism, z = banded(square_root_bands(400)), 1.411 * math.sqrt(5)
+    limited, free = (
+        PrivacySettings(mechanism, flat(0.3), z, delta=1e-10, separation=484, participations=most) for most in (3, 0)
+    )
+    assert round(limited.cost([6_500] * 2_000).epsilon, 2) == 3.42
+    assert round(free.cost([6_500] * 2_000).epsilon, 1) == 4.4
+    promise = promised({**PRIVATE, "noise_multiplier": 1.0, "participations": 3}, None)
+    assert promise is not None
+    assert promise.participations == 3
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import threading
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from edgewise.brokers.choose import make_broker
+from edgewise.cli import main
 from edgewise_coordinator.discovery.hitters import NoisyCounts, TrieHH
 from edgewise_coordinator.discovery.server import Discovery
 from edgewise_coordinator.settings import RoundSettings
@@ -20,6 +26,7 @@ from edgewise_wire.codec import decode
 from edgewise_wire.messages import Assignment, EvaluationReport, Kind
 from edgewise_wire.transport.base import Message
 from edgewise_wire.transport.memory import MemoryBroker
+from edgewise_wire.transport.mqtt import MqttTransport
 
 COHORT = RoundSettings(goal=4, over_selection=1.0, retry_delay=1.0)
 
@@ -86,6 +93,48 @@ def test_devices_vote_character_by_character_and_only_for_what_prolongs(tmp_path
     assert sorted({a.discovery.length for a in asked}) == [1, 2, 3, 4]
     names = {m.name for b in bodies if isinstance(b, EvaluationReport) for m in b.measures}
     assert max(map(len, names)) <= 4
+
+
+def test_the_command_finds_words_over_a_broker_and_writes_them_with_their_guarantee(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command as it is, devices as they are, each over MQTT; ε so large that noise decides nothing."""
+    over = threading.Event()
+    with make_broker("embedded", tmp_path / "broker") as broker:
+        devices = threading.Thread(target=keep_voting, args=(tmp_path, broker.url, over), daemon=True)
+        devices.start()
+        command = ["vocabulary", "discover", "--broker", broker.url, "--fleet", "words", "--cohort", "3"]
+        command += ["--characters", "2", "--votes", "8", "--epsilon", "20000", "--json"]
+        try:
+            with contextlib.suppress(SystemExit):  # if it failed, there is no file
+                main([*command, "--dir", str(tmp_path / "run"), "--out", str(tmp_path / "words.txt")])
+        finally:
+            over.set()
+            devices.join(30)
+    assert (tmp_path / "words.txt").read_text().split() == ["is", "it", "so"]
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["words"] == 3
+    assert told["delta"] == 1e-6
+    assert 10_000 < told["epsilon"] <= 20_000
+    assert "votes in every one of 3 rounds" in told["assumes"]
+
+
+def keep_voting(folder: Path, url: str, over: threading.Event) -> None:
+    agents = []
+    for number, (name, sentences) in enumerate(list(TEXTS.items())[:3]):
+        home = Home(folder / name)
+        store = ExampleStore(home.examples)
+        store.add_many(sentences, held_out=False)
+        identity = Identity("words", name, number + 1)
+        link = MqttTransport(url, name, will=identity.will)
+        link.connect()
+        host = DeviceHost(home, store)
+        agents.append(Agent(home, link, identity, host, policy=Policy(max_votes=8), rng=np.random.default_rng(number)))
+    while not over.is_set():
+        for agent in agents:
+            agent.step(0.02)
+    for agent in agents:
+        agent.link.transport.close()
 
 
 def test_a_killed_search_goes_on_from_its_last_round(tmp_path: Path) -> None:

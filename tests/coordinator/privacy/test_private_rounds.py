@@ -107,6 +107,19 @@ def test_a_device_takes_part_once_in_the_separation(tmp_path: Path) -> None:
         assert all(b - a >= 2 for a, b in itertools.pairwise(numbers))
 
 
+def test_a_device_takes_part_in_no_more_rounds_than_are_agreed_and_that_is_what_they_cost(tmp_path: Path) -> None:
+    promise = PrivacySettings(gaussian(), flat(NORM), 1.0, participations=2)
+    s = scene(tmp_path, promise, replace(SETTINGS, rounds=4), names=6)
+    s.run()
+    assert s.coordinator.complete
+    asked = [m for d in s.devices.values() for m in d.heard if isinstance(m, Assignment)]
+    assert {m.privacy.participations for m in asked} == {2}
+    assert [len([m for m in d.heard if isinstance(m, Assignment)]) for d in s.devices.values()] == [2] * 6
+    costs = [of_mechanism(gaussian(), 1.0, min(step, 2), delta=1e-6).epsilon for step in (1, 2, 3, 4)]
+    assert [row.privacy["epsilon"] for row in s.rounds] == costs
+    assert "in at most 2 rounds in all, which it enforces itself" in s.rounds[0].privacy["assumes"]
+
+
 def test_a_round_that_came_to_nothing_releases_nothing_and_is_not_counted(tmp_path: Path) -> None:
     s = scene(tmp_path, replace(PROMISE, noise_multiplier=3.0), replace(SETTINGS, rounds=1))
     for device in s.devices.values():

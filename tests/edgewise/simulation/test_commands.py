@@ -99,9 +99,18 @@ def test_the_report_of_a_coordinators_run(tmp_path: Path) -> None:
         "evaluated": 2, "loss": 2.0, "top1": 0.1,
     }  # fmt: skip
     later = {**row, "round": 1, "version": 1, "selected": 2, "reported": 2, "train_loss": 1.0, "loss": 1.5, "top1": 0.2}
+    later["privacy"] = {
+        "epsilon": 2.125, "delta": 1e-6, "zcdp": 0.1, "mechanism": "skellam", "noise_multiplier": 2.0, "clip_norm": 0.3,
+        "releases": 1, "budget": 8.0, "assumes": "a device may take part in every round",
+    }  # fmt: skip
     (tmp_path / "rounds.jsonl").write_text("".join(json.dumps(one) + "\n" for one in (row, later)))
     assert ran("report", tmp_path, "--out", tmp_path / "out.html") == 0
-    assert "20.00" in (tmp_path / "out.html").read_text()
+    page = (tmp_path / "out.html").read_text()
+    assert "20.00" in page
+    assert "ε 2.12 of 8 at δ 1e-06, zCDP 0.1, after 1 release (skellam, noise multiplier 2, clipping norm 0.3)" in page
+    assert "It rests on this: a device may take part in every round." in page
+    assert "<th>ε</th>" in page
+    assert "<td>2.125</td>" in page
 
 
 @pytest.mark.parametrize(
