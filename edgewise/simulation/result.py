@@ -128,7 +128,8 @@ def metric_names(history: Sequence[Row]) -> list[str]:
     """Return the names of the metrics in a history, `loss` first."""
     skipped = {
         "round", "round_id", "phase", "version", "started", "seconds", "selected", "reported", "failed", "examples",
-        "train_loss", "bytes_up", "bytes_down", "reason", "evaluated", "hours", "wall_seconds", "evaluation_id", "privacy",
+        "train_loss", "bytes_up", "bytes_down", "reason", "evaluated", "hours", "wall_seconds", "evaluation_id",
+        "privacy",
     }  # fmt: skip
     found = dict.fromkeys(name for row in history if row.get("evaluated") for name in row if name not in skipped)
     return sorted(found, key=lambda name: (name != "loss", name))
