@@ -88,17 +88,20 @@ class ExactSum:
         """
         self.add_blocks([values], weight, factor)
 
-    def add_blocks(self, blocks: Iterable[Flat], weight: float, factor: float = 1.0) -> None:
+    def add_blocks(self, blocks: Iterable[Flat], weight: float, factor: float = 1.0, norm: float | None = None) -> None:
         """Fold one vector in that comes in consecutive pieces, so that it never has to be in memory whole.
 
-        The pieces must have been checked with `check`: a piece that is refused half-way leaves the sum undefined.
+        The pieces must have been checked with `check`: a piece that is refused half-way leaves the sum undefined. Who
+        knows the vector's L2 norm (to float32's precision) saves a look at each piece: no value is larger than that.
 
         Raises:
             InputError: as `add`.
         """
         at = 0
+        small = norm is not None and 0 < weight <= WEIGHT_SUM_LIMIT and norm * weight < TERM_LIMIT / 2
         for piece in blocks:
-            self.check(piece, weight, at)
+            if not small or at + len(piece) > self.size:
+                self.check(piece, weight, at)
             for start in range(0, len(piece), BLOCK):
                 at += self._fold(piece[start : start + BLOCK], weight * factor, at)
         if at != self.size:

@@ -59,10 +59,9 @@ class Status(str, Enum):
     REPORTED = "reported"
     FAILED = "failed"
 
-    @property
-    def live(self) -> bool:
+    def __init__(self, value: str) -> None:
+        self.live = value in ("assigned", "accepted")
         """Whether a report may still come."""
-        return self in (Status.ASSIGNED, Status.ACCEPTED)
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from edgewise_coordinator.aggregators.base import Aggregation, Aggregator
 from edgewise_coordinator.aggregators.mean import mean
@@ -12,12 +13,19 @@ from edgewise_coordinator.algorithms.base import Aggregate, Algorithm, State
 from edgewise_coordinator.algorithms.fedavg import fedavg
 from edgewise_coordinator.settings import RoundSettings
 from edgewise_coordinator.spooled import Check, Spooled
-from edgewise_coordinator.state import Report
 from edgewise_coordinator.update_transforms import Arrival, UpdateTransform, unchanged
 from edgewise_wire.errors import ConfigError
 from edgewise_wire.transforms import Codec
 from edgewise_wire.transforms.compose import check_composition
 from edgewise_wire.weights import Flat
+
+
+class Counted(Protocol):
+    """What an aggregate is told of a report."""
+
+    @property
+    def examples(self) -> int:
+        """How many examples its device trained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +117,7 @@ class Recipe:
         """Return an update of this L2 norm as it counts."""
         return replace(update, factor=self.transform(Arrival(norm, staleness)))
 
-    def aggregate(self, total: Aggregation, reports: Sequence[Report]) -> Aggregate:
+    def aggregate(self, total: Aggregation, reports: Sequence[Counted]) -> Aggregate:
         """Return what a round's reports come to."""
         return Aggregate(total.result(), len(reports), sum(report.examples for report in reports))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +52,7 @@ class LeanTrainer(Trainer):
                     file.write(np.ascontiguousarray(weights[spec.name], stored).view(np.uint8).data)
                     let_go(weights[spec.name])
             self._session = self._opened(str(self._scratch), self._threads)
-            self._values()  # the first signature that runs fills the variables; this one's outputs are needed anyway
+            self.weight_views()  # the first signature that runs fills the variables; these are needed anyway
             drop_mapped_pages(self._scratch)
         except OSError as error:
             raise UnavailableError(f"the model cannot be written to the disk ({error.strerror})") from error
@@ -62,23 +62,4 @@ class LeanTrainer(Trainer):
 
     def get_weights(self) -> Mapping[str, Array]:
         """Return every averaged weight by name: views, good until the trainer does anything else."""
-        return _Looked(self._values())
-
-    def _values(self) -> Mapping[str, Callable[[], Array]]:
-        return self._session.call_deferred("get_weights", {"dummy": np.zeros((), np.float32)})
-
-
-class _Looked(Mapping[str, Array]):
-    """Arrays that are made when they are looked up, and not kept."""
-
-    def __init__(self, makers: Mapping[str, Callable[[], Array]]) -> None:
-        self._makers = makers
-
-    def __getitem__(self, name: str) -> Array:
-        return self._makers[name]()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._makers)
-
-    def __len__(self) -> int:
-        return len(self._makers)
+        return self.weight_views()

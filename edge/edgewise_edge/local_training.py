@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol, TypeAlias, TypeVar
@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewise_edge.correction import Correction
-from edgewise_edge.mapped import let_go
+from edgewise_edge.mapped import let_go, mapped
 from edgewise_edge.progress import Step
 from edgewise_wire.errors import RunError
 from edgewise_wire.manifest import Manifest
-from edgewise_wire.weights import Array, Flat, Weights, check, parameters, unflatten
+from edgewise_wire.weights import Array, Flat, Weights, WeightSpec, check_one, layout, squares, unflatten
 
 BLOCK = 1 << 16  # numbers at a time where a model is read through once: 256 KB
 
@@ -67,8 +67,8 @@ class TrainerLike(Protocol):
     def manifest(self) -> Manifest:
         """What the artifact says about itself."""
 
-    def get_weights(self) -> Weights:
-        """Return every weight by name."""
+    def weight_views(self) -> Weights:
+        """Return every weight by name, good until the trainer does anything else."""
 
     def set_weights(self, weights: Weights) -> None:
         """Set every weight."""
@@ -98,6 +98,7 @@ class LocalUpdate:
         examples: how many different examples were used; the update's weight in the average.
         loss: the weighted mean training loss over the last epoch.
         steps: optimizer steps taken.
+        norm: the L2 norm of the change of the weights, to float32's precision.
         control: with SCAFFOLD the device's own variate from now on, float32[parameters]; it stays on the device.
     """
 
@@ -105,12 +106,8 @@ class LocalUpdate:
     examples: int
     loss: float
     steps: int
+    norm: float
     control: Flat | None = None
-
-    @property
-    def norm(self) -> float:
-        """The L2 norm of the change of the weights."""
-        return float(np.linalg.norm(self.update if self.control is None else self.update[: len(self.control)]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +162,8 @@ class ArrayExamples:
 
 
 @lru_cache(maxsize=4096)
-def _words(device: str) -> NDArray[np.uint32]:
+def name_words(device: str) -> NDArray[np.uint32]:
+    """Return a device's share of its generator's entropy, uint32[8]: the SHA-256 of its name."""
     return np.frombuffer(hashlib.sha256(device.encode()).digest(), "<u4").astype(np.uint32)
 
 
@@ -178,7 +176,7 @@ def device_generator(seed: int, round_number: int, device: str) -> np.random.Gen
     """
     words = [seed & 0xFFFFFFFF, seed >> 32, round_number & 0xFFFFFFFF, round_number >> 32]
     # An array is the same entropy as a list of its words, in half the time.
-    return np.random.default_rng(np.concatenate([np.array(words, np.uint32), _words(device)]))
+    return np.random.default_rng(np.concatenate([np.array(words, np.uint32), name_words(device)]))
 
 
 def train_locally(
@@ -191,6 +189,8 @@ def train_locally(
     max_examples: int,
     rng: np.random.Generator,
     correction: Correction | None = None,
+    named: Weights | None = None,
+    out: Flat | None = None,
 ) -> Generator[Step, None, LocalUpdate]:
     """Train from `weights` on a device's own examples, a batch between any two yields.
 
@@ -203,6 +203,8 @@ def train_locally(
         max_examples: a random sample of at most so many is used, 0 for all.
         rng: drives sample and order; see `device_generator`.
         correction: what is added to each gradient; without one plain `train` is used.
+        named: `unflatten(weights, …)`, for who trains many devices from the same weights and so does it once.
+        out: where the update is to stand, float32[parameters], for who is done with it before the next one.
 
     Returns:
         The update, by way of `StopIteration.value`; `run_to_end` gives it.
@@ -216,7 +218,7 @@ def train_locally(
         ...                                   rng=device_generator(seed, round_number, device)))  # doctest: +SKIP
     """
     specs = trainer.manifest.weights
-    trainer.set_weights(unflatten(weights, specs))
+    trainer.set_weights(named or unflatten(weights, specs))
     trainer.reset_optimizer()
     if correction is not None:
         trainer.set_offset(correction.offset(weights, specs))
@@ -238,7 +240,8 @@ def train_locally(
             weight_sum += step.weight_sum
             loss = loss_sum / weight_sum if weight_sum else 0.0
             yield Step(steps, total, loss)
-    found = LocalUpdate(_difference(trainer, weights), len(chosen), loss, steps)
+    update, norm = _difference(trainer, weights, out)
+    found = LocalUpdate(update, len(chosen), loss, steps, norm)
     if correction is None or correction.server is None:
         return found
     change = correction.change(found.update, specs, steps, learning_rate)
@@ -287,24 +290,31 @@ def _check_loss(loss: float, step: int, learning_rate: float) -> None:
         raise RunError(f"training diverged: the loss of step {step} is {loss} at learning rate {learning_rate:g}")
 
 
-def _difference(trainer: TrainerLike, weights: Flat) -> Flat:
-    """Return local minus round weights; a trainer may make each local weight when it is looked up."""
-    specs = trainer.manifest.averaged
-    local = trainer.get_weights()
-    update = np.empty(parameters(specs), np.float32)
-    at = 0
-    for spec in specs:
+def _difference(trainer: TrainerLike, weights: Flat, out: Flat | None) -> tuple[Flat, float]:
+    """Return local minus round weights and their L2 norm; a trainer may make each local weight when it is asked."""
+    places, size = layout(tuple(trainer.manifest.weights))
+    local = trainer.weight_views()
+    update = np.empty(size, np.float32) if out is None else out
+    subtract = _subtract_lent if mapped(weights) else np.subtract
+    for spec, place in places:
         array = local[spec.name]
-        check({spec.name: array}, [spec])
-        flat = array.reshape(-1)
-        for start in range(0, spec.size, BLOCK):
-            block = slice(at + start, at + min(start + BLOCK, spec.size))
-            own = flat[start : start + BLOCK]
-            np.subtract(own, weights[block], out=update[block], casting="same_kind")
-            let_go(weights)
-            if not np.isfinite(update[block]).all():
-                raise RunError(
-                    f"training diverged: {spec.name!r} is not finite any more; a lower learning rate may help"
-                )
-        at += spec.size
-    return update
+        check_one(array, spec)
+        subtract(array.reshape(-1), weights[place], out=update[place])
+    total = squares(update)  # one pass that says yes for nearly every update
+    if not math.isfinite(total):
+        _check_finite(update, places)
+    return update, math.sqrt(total) if total < math.inf else total
+
+
+def _subtract_lent(own: Array, lent: Array, out: Array) -> None:
+    """Subtract what a mapped file lends, of which only a block is held at a time."""
+    for at in range(0, len(own), BLOCK):
+        block = slice(at, at + BLOCK)
+        np.subtract(own[block], lent[block], out=out[block])
+        let_go(lent)
+
+
+def _check_finite(update: Flat, places: Iterable[tuple[WeightSpec, slice]]) -> None:
+    for spec, place in places:
+        if not np.isfinite(update[place]).all():
+            raise RunError(f"training diverged: {spec.name!r} is not finite any more; a lower learning rate may help")

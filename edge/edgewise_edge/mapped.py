@@ -18,11 +18,21 @@ def let_go(array: np.ndarray[Any, Any]) -> None:
     Example:
         >>> let_go(np.zeros(3))  # of any other array nothing changes
     """
+    base = _file_behind(array)
+    if base is not None and hasattr(base, "madvise"):
+        base.madvise(mmap.MADV_DONTNEED)
+
+
+def mapped(array: np.ndarray[Any, Any]) -> bool:
+    """Return whether an array is a view of a mapped file."""
+    return _file_behind(array) is not None
+
+
+def _file_behind(array: np.ndarray[Any, Any]) -> Any:
     base: Any = array
     while base is not None and not isinstance(base, mmap.mmap):
         base = getattr(base, "base", None)
-    if base is not None and hasattr(base, "madvise"):
-        base.madvise(mmap.MADV_DONTNEED)
+    return base
 
 
 def drop_mapped_pages(path: Path) -> None:

@@ -98,7 +98,7 @@ class Session:
             ModelError: if the graph has no such signature or a kernel fails.
         """
         try:
-            return self._signature(signature)(inputs)
+            return (self._signatures.get(signature) or self._signature(signature))(inputs)
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"signature {signature!r} failed in {self.runtime}: {_first_line(error)}") from error
 
@@ -153,9 +153,9 @@ class _Signature:
     def _invoke(self, inputs: Tensors) -> None:
         if inputs.keys() != self._inputs.keys():
             raise ValueError(f"expected the inputs {', '.join(self._inputs)}, got {', '.join(inputs)}")
-        put, subgraph = self._wrapper.SetTensor, self._subgraph
+        put, places, subgraph = self._wrapper.SetTensor, self._inputs, self._subgraph
         for name, value in inputs.items():
-            put(self._inputs[name], value, subgraph)
+            put(places[name], value, subgraph)
         self._wrapper.Invoke(subgraph)
 
 

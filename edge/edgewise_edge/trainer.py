@@ -5,7 +5,7 @@ Simulator, Pi and exporter all train through this class, so what is proved and s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -20,6 +20,9 @@ from edgewise_wire.weights import Array, Weights, check, dtype_name
 
 Batch: TypeAlias = Mapping[str, Array]
 """The model's inputs, `labels` and `weight` by name, shaped and typed as the manifest says; weight 0 is padding."""
+
+
+DUMMY = np.zeros((), np.float32)  # what signatures without inputs take: Java refuses an empty map
 
 
 class StepResult(NamedTuple):
@@ -73,6 +76,8 @@ class Trainer:
         self.manifest: Manifest = artifact.manifest
         self.graph_hash: bytes = artifact.graph_hash
         self._signatures = artifact.signatures
+        self._averaged = self.manifest.averaged
+        self._taken = (*self.manifest.inputs, self.manifest.labels, self.manifest.weight)
         self._variants = sorted(self.manifest.variants, key=lambda variant: (variant.steps, variant.rows))
 
     @staticmethod
@@ -81,7 +86,11 @@ class Trainer:
 
     def get_weights(self) -> Weights:
         """Return every averaged weight by name: copies, with the shapes and dtypes of `manifest.weights`."""
-        return self._session.call("get_weights", {"dummy": np.zeros((), np.float32)})
+        return self._session.call("get_weights", {"dummy": DUMMY})
+
+    def weight_views(self) -> Mapping[str, Array]:
+        """Return every averaged weight by name: views, good until the trainer does anything else."""
+        return Views(self._session.call_deferred("get_weights", {"dummy": DUMMY}))
 
     def set_weights(self, weights: Weights) -> None:
         """Set every averaged weight.
@@ -90,7 +99,7 @@ class Trainer:
             InputError: if one is missing or has another shape or dtype; then none has changed.
         """
         check(weights, self.manifest.weights)
-        inputs = {spec.name: np.asarray(weights[spec.name], order="C") for spec in self.manifest.averaged}
+        inputs = {spec.name: np.asarray(weights[spec.name], order="C") for spec in self._averaged}
         self._session.call("set_weights", inputs)
 
     def train_step(self, batch: Batch, learning_rate: float, *, seed: int = 0) -> StepResult:
@@ -160,7 +169,7 @@ class Trainer:
     def reset_optimizer(self) -> None:
         """Set the optimizer's slots back to their beginning, as each round must; without slots nothing happens."""
         if "reset_optimizer" in self._signatures:
-            self._session.call("reset_optimizer", {"dummy": np.zeros((), np.float32)})
+            self._session.call("reset_optimizer", {"dummy": DUMMY})
 
     def _step(self, signature: str, inputs: dict[str, Array], learning_rate: float, seed: int) -> StepResult:
         inputs["learning_rate"] = np.asarray(learning_rate, np.float32)
@@ -176,7 +185,7 @@ class Trainer:
             )
 
     def _batch(self, signature: str, batch: Batch) -> dict[str, Array]:
-        return _checked(signature, batch, (*self.manifest.inputs, self.manifest.labels, self.manifest.weight))
+        return _checked(signature, batch, self._taken)
 
     def _shortest(self, inputs: dict[str, Array]) -> tuple[str, dict[str, Array]]:
         """Return the cheapest `train` signature for these labels, and the inputs cut to its steps."""
@@ -191,6 +200,22 @@ class Trainer:
         return "train", inputs
 
 
+class Views(Mapping[str, Array]):
+    """Arrays that are made when they are looked up, and not kept."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Array]]) -> None:
+        self._makers = makers
+
+    def __getitem__(self, name: str) -> Array:
+        return self._makers[name]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+
 def _checked(signature: str, given: Batch, specs: Iterable[TensorSpec]) -> dict[str, Array]:
     out: dict[str, Array] = {}
     for spec in specs:
@@ -201,7 +226,7 @@ def _checked(signature: str, given: Batch, specs: Iterable[TensorSpec]) -> dict[
             got = f"{array.dtype.name}[{', '.join(map(str, array.shape))}]"
             raise InputError(f"input {spec.name!r} of {signature!r}: expected {spec}, got {got}")
         out[spec.name] = array
-    unknown = sorted(set(given) - set(out))
-    if unknown:
+    if len(given) != len(out):
+        unknown = sorted(set(given) - set(out))
         raise InputError(f"input {unknown[0]!r} of {signature!r}: not known, expected {', '.join(out)}")
     return out

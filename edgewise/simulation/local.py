@@ -11,14 +11,15 @@ import contextlib
 import logging
 import os
 import pickle
+import selectors
 import signal
 import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from multiprocessing.connection import Connection, wait
-from typing import Any
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +27,8 @@ from edgewise.simulation.data import ArrayData, RepeatedData, TaskData
 from edgewise.simulation.engines import Partial, chunks
 from edgewise.simulation.jobs import Done, Job, Measured, Setup
 from edgewise.simulation.shared import Handle, SharedArray, share
+from edgewise.simulation.worker import Worker
+from edgewise_coordinator.exact_sum import ExactSum
 from edgewise_wire.errors import RunError
 from edgewise_wire.weights import Flat
 
@@ -34,6 +37,14 @@ log = logging.getLogger("edgewise.simulation")
 AHEAD = 2  # pieces of work that a worker holds: it never waits for the next one
 DEATHS_MAX = 3  # of workers over one and the same piece of work, before the run gives up
 PATIENCE_SECONDS = 2.0  # for workers to end by themselves
+
+
+class News(NamedTuple):
+    """What a worker must know before its next piece of work: where its sum stands, what to read, to begin anew."""
+
+    sum: Handle | None = None
+    vectors: dict[str, Handle] | None = None
+    zero: bool = False
 
 
 class _Process:
@@ -54,6 +65,7 @@ class _Process:
         self.inn = Connection(theirs[0], writable=False)
         self.pending: deque[Any] = deque()
         self.finished: list[Any] = []
+        self.news = News()
         self.send_bytes(hello)
 
     @property
@@ -100,6 +112,7 @@ class LocalWorkers:
         self._arrays: dict[str, SharedArray] = {}
         self._hello = pickle.dumps((setup, self._described(data)), pickle.HIGHEST_PROTOCOL)
         self._seconds: dict[str, float] = {}
+        self._selector = selectors.DefaultSelector()
         self._processes = [self._start(number) for number in range(workers)]
 
     def _described(self, data: TaskData) -> object:
@@ -113,9 +126,12 @@ class LocalWorkers:
 
     def _start(self, number: int) -> _Process:
         made = _Process(number, self._hello)
-        made.send(("sum", self._sums[number].handle))
-        made.send(("vectors", {name: one.handle for name, one in self._vectors.items()}))
+        made.news = News(self._sums[number].handle, self._handles())
+        self._selector.register(made.inn, selectors.EVENT_READ, made)
         return made
+
+    def _handles(self) -> dict[str, Handle]:
+        return {name: one.handle for name, one in self._vectors.items()}
 
     @property
     def pids(self) -> list[int]:
@@ -133,21 +149,20 @@ class LocalWorkers:
                     self._spare.remove(fitting[0])
                 self._vectors[name] = one = fitting[0] if fitting else SharedArray.make(vector.shape, np.float32)
                 one.array[...] = vector
-        told = {name: one.handle for name, one in self._vectors.items()}
         for process in self._processes:
-            process.send(("vectors", told))
+            process.news = process.news._replace(vectors=self._handles())
 
     def train(self, jobs: Sequence[Job]) -> tuple[list[Done], list[Partial]]:
         """Do jobs; see `Engine`."""
         for process in self._processes:
-            process.send(("zero", None))
+            process.news = process.news._replace(zero=True)
             process.finished.clear()
         found: dict[int, Done] = {}
 
-        def take(answers: list[Done]) -> None:
-            found.update({done.device: done for done in answers})
+        def take(answers: list[tuple[Any, ...]]) -> None:
+            found.update({one[0]: Done._make(one) for one in answers})
 
-        ends = self._work("train", list(jobs), take, redo=True)
+        ends = self._work("train", list(map(tuple, jobs)), take, redo=True)
         # A worker that got nothing to do may not have set its sum back yet: nothing of it is read.
         sums = [Partial(self._sums[number].array, terms, weight) for number, (terms, weight) in ends.items() if terms]
         return [found[job.device] for job in jobs], sums
@@ -164,6 +179,7 @@ class LocalWorkers:
 
     def close(self) -> None:
         """End every worker and remove the shared memory."""
+        self._selector.close()
         for process in self._processes:
             process.end()
         for one in (*self._vectors.values(), *self._spare, *self._sums, *self._arrays.values()):
@@ -188,9 +204,8 @@ class LocalWorkers:
         for process in self._processes:
             self._fill(process, kind, todo, extra)
         while any(process.pending for process in self._processes):
-            listened = {process.inn: process for process in self._processes if process.pending}
-            for connection in wait(list(listened)):
-                process = listened[connection]  # type: ignore[index]
+            for key, _ in self._selector.select():
+                process = key.data
                 try:
                     answer = pickle.loads(process.inn.recv_bytes())  # noqa: S301  our own worker's
                 except (EOFError, OSError):
@@ -212,10 +227,12 @@ class LocalWorkers:
         while todo and len(process.pending) < AHEAD:
             piece = todo.popleft()
             process.pending.append(piece)
-            process.send((kind, (piece, extra)))
+            process.send((kind, piece, extra, tuple(process.news)))
+            process.news = News()
 
     def _bury(self, dead: _Process, deaths: dict[int, int], redo: bool) -> list[Any]:
         """Put another worker in the place of one that died; return what must be done again."""
+        self._selector.unregister(dead.inn)
         status = dead.kill()
         key = id(dead.pending[0]) if dead.pending else 0
         deaths[key] = deaths.get(key, 0) + 1
@@ -225,7 +242,7 @@ class LocalWorkers:
         self._processes[dead.number] = self._start(dead.number)
         if redo:
             self._sums[dead.number].array[...] = 0
-            self._processes[dead.number].send(("zero", None))
+            self._processes[dead.number].news = self._processes[dead.number].news._replace(zero=True)
         return [*dead.pending, *(dead.finished if redo else ())]
 
 
@@ -244,9 +261,6 @@ class _Described:
 
 def serve(inn: Connection, out: Connection) -> None:
     """Be a worker until the pipe closes."""
-    from edgewise.simulation.worker import Worker
-    from edgewise_coordinator.exact_sum import ExactSum
-
     held: list[SharedArray] = []
     try:
         setup, data = pickle.loads(inn.recv_bytes())  # noqa: S301  our own parent's
@@ -258,31 +272,50 @@ def serve(inn: Connection, out: Connection) -> None:
     except BaseException as error:
         _answer(out, error)
         raise
-    total = ExactSum(0)
-    vectors: dict[str, SharedArray] = {}
+    desk = _Desk(worker, held)
     while True:
         try:
-            kind, said = pickle.loads(inn.recv_bytes())  # noqa: S301
+            kind, piece, extra, news = pickle.loads(inn.recv_bytes())  # noqa: S301
         except EOFError:
             return
         try:
-            if kind == "sum":
-                held.append(SharedArray.attach(said))
-                bits = held[-1].array
-            elif kind == "zero":
-                bits[...] = 0
-                total = ExactSum(worker.size, bits)
-            elif kind == "vectors":
-                known = {one.handle: one for one in vectors.values()}
-                vectors = {name: known.get(h) or SharedArray.attach(h) for name, h in said.items()}
-            elif kind == "train":
-                named = {name: one.array for name, one in vectors.items()}
-                _answer(out, (worker.train(said[0], named, total), total.terms, total.weight))
-            elif kind == "measure":
-                _answer(out, (worker.measure(said[0], vectors[said[1]].array), 0, 0.0))
+            desk.hear(News(*news))
+            _answer(out, desk.train(piece) if kind == "train" else desk.measure(piece, extra))
         except BaseException as error:
             _answer(out, error)
             raise
+
+
+class _Desk:
+    """A worker with what lies in shared memory before it."""
+
+    def __init__(self, worker: Worker, held: list[SharedArray]) -> None:
+        self._worker = worker
+        self._held = held  # what its examples stand in
+        self._total = ExactSum(0)
+        self._bits: SharedArray | None = None
+        self._vectors: dict[str, SharedArray] = {}
+
+    def hear(self, news: News) -> None:
+        """Take note of what is new."""
+        if news.sum is not None:
+            self._bits = SharedArray.attach(news.sum)
+        if news.vectors is not None:
+            known = {one.handle: one for one in self._vectors.values()}
+            self._vectors = {name: known.get(h) or SharedArray.attach(h) for name, h in news.vectors.items()}
+        if news.zero and self._bits is not None:
+            self._bits.array[...] = 0
+            self._total = ExactSum(self._worker.size, self._bits.array)
+
+    def train(self, piece: list[Any]) -> tuple[list[Any], int, float]:
+        """Train devices into the sum; return what came of each, as plain tuples, and where the sum stands."""
+        vectors = {name: one.array for name, one in self._vectors.items()}
+        done = self._worker.train(map(Job._make, piece), vectors, self._total)
+        return list(map(tuple, done)), self._total.terms, self._total.weight
+
+    def measure(self, piece: list[int], name: str) -> tuple[list[Any], int, float]:
+        """Measure devices."""
+        return self._worker.measure(piece, self._vectors[name].array), 0, 0.0
 
 
 def _answer(out: Connection, what: object) -> None:

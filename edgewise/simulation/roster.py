@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewise.simulation.availability import Availability, Numbers
-from edgewise_coordinator.selection.base import Candidate
+from edgewise_coordinator.selection.base import Candidate, Listed
 
 
 class VirtualClock:
@@ -116,7 +116,7 @@ class Roster:
         self._found = None
 
 
-class _Candidates(Sequence[Candidate]):
+class _Candidates(Listed):
     """Candidates that exist while somebody looks at them: of 100,000 a uniform draw looks at 1,000."""
 
     def __init__(self, roster: Roster, numbers: Numbers, mask: NDArray[np.bool_]) -> None:
@@ -140,6 +140,11 @@ class _Candidates(Sequence[Candidate]):
     def lists(self, device: str) -> bool:
         """Return whether a device of this name is one of them."""
         return bool(self._mask[self._roster.number(device)])
+
+    def names(self, places: Sequence[int]) -> list[str]:
+        """Return the names of those at these places."""
+        names = self._roster.names
+        return [names[number] for number in self._numbers[places].tolist()]
 
     def _candidate(self, number: int) -> Candidate:
         roster = self._roster

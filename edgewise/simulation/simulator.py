@@ -215,17 +215,14 @@ class Simulator:
 
     def _commit(self, played: Played, done: list[Done], total: Aggregation) -> None:
         state = self.state
-        names = self.parts.data.devices
-        reports = [Report(names[one.device], 1, one.examples, one.loss) for one in done]
         recipe = self.parts.recipe
-        exact, algorithm = recipe.algorithm.step(state.exact, state.algorithm, recipe.aggregate(total, reports))
+        exact, algorithm = recipe.algorithm.step(state.exact, state.algorithm, recipe.aggregate(total, done))
         before, weights = state.weights, self.downlink.publish(state.version + 1, exact, state.weights)
         state.version, state.weights, state.exact, state.algorithm = state.version + 1, weights, exact, algorithm
         state.abandoned = 0
         if self.tells:
             state.counted.update({r.device: r.round_id for r in played.reporters})
-        for one in done:
-            state.took_part[one.device] += 1
+        state.took_part[[one.device for one in done]] += 1
         in_use = {p.version for p in self.timeline.carried}
         state.older = {v: w for v, w in {**state.older, state.version - 1: before}.items() if v in in_use}
         spool = self.parts.directory / "spool"

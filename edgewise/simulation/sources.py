@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgewise.simulation.data import ArrayData, TaskData, text_data
 from edgewise_wire.errors import ConfigError, DataError
 from edgewise_wire.manifest import Manifest
+from edgewise_wire.weights import Array
 
 CORPUS = "corpus"
 TEXT_TASK = "next-word"
@@ -100,8 +102,17 @@ def _arrays(path: Path, manifest: Manifest) -> ArrayData:
     for name, array in (*arrays.items(), (HELD_OUT, held_out)):
         if len(array) != len(owners):
             raise DataError(f"{path}: {name!r} has {len(array)} rows, 'device' has {len(owners)}")
-    split = {
-        str(owner): tuple({n: a[(owners == owner) & (held_out == h)] for n, a in arrays.items()} for h in (False, True))
-        for owner in np.unique(owners)
-    }
-    return ArrayData.of_devices(cast("Any", split), manifest)
+    names, owner = np.unique(owners, return_inverse=True)
+    halves = [_by_owner(arrays, np.flatnonzero(held_out == h), owner, len(names)) for h in (False, True)]
+    split = {str(name): (train, rest) for name, train, rest in zip(names, *halves, strict=True)}
+    return ArrayData.of_devices(split, manifest)
+
+
+def _by_owner(
+    arrays: Mapping[str, Array], rows: NDArray[np.int64], owner: NDArray[np.int64], owners: int
+) -> list[dict[str, Array]]:
+    """Return the arrays' chosen rows for each owner, in the order in which they stand."""
+    rows = rows[np.argsort(owner[rows], kind="stable")]
+    ends = np.searchsorted(owner[rows], np.arange(1, owners))
+    parts = {name: np.split(array[rows], ends) for name, array in arrays.items()}
+    return [{name: part[number] for name, part in parts.items()} for number in range(owners)]

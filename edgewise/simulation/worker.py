@@ -14,6 +14,7 @@ import numpy as np
 from edgewise.recipes import plan
 from edgewise.simulation.data import TaskData
 from edgewise.simulation.device_states import CONTROL, RESIDUAL, DeviceStates
+from edgewise.simulation.generators import DeviceGenerators
 from edgewise.simulation.jobs import Done, Job, Measured, Setup, Vectors
 from edgewise_coordinator.exact_sum import ExactSum
 from edgewise_coordinator.recipe import Recipe
@@ -23,7 +24,6 @@ from edgewise_edge.correction import Correction
 from edgewise_edge.local_training import (
     Examples,
     LocalUpdate,
-    device_generator,
     evaluate_locally,
     run_to_end,
     train_locally,
@@ -32,7 +32,7 @@ from edgewise_edge.next_word import examples_for
 from edgewise_edge.trainer import Trainer
 from edgewise_wire.errors import InputError, ProtocolError, RunError
 from edgewise_wire.transforms import Key, get
-from edgewise_wire.weights import Flat, parameters, to_bytes
+from edgewise_wire.weights import Flat, Weights, parameters, squares, to_bytes, unflatten
 
 NORM_SLACK = 1e-3  # a float32 sum of a million squares is good to about 1e-4
 
@@ -49,6 +49,9 @@ class Worker:
         self.codec = get(setup.training.encoding)
         self.states = DeviceStates(Path(setup.states)) if setup.states else None
         self._spool = Path(setup.spool) if setup.spool else None
+        self._views: tuple[Flat, Weights] | None = None
+        self._change: Flat = np.empty(self.parameters, np.float32)  # one for all: memory that comes and goes is slow
+        self._generators = DeviceGenerators(setup.seed, data.devices)
 
     @property
     def size(self) -> int:
@@ -57,7 +60,12 @@ class Worker:
 
     def train(self, jobs: Iterable[Job], vectors: Vectors, total: ExactSum) -> list[Done]:
         """Train the devices of `jobs` and add their updates to `total` (or spool them); say what came of each."""
-        return [self._train(job, vectors, total) for job in jobs]
+        jobs = list(jobs)
+        states: dict[Job, tuple[int, int]] = {}
+        for round_id in {job.round_id for job in jobs}:
+            same = [job for job in jobs if job.round_id == round_id]
+            states |= zip(same, self._generators.states([job.device for job in same], round_id), strict=True)
+        return [self._train(job, self._generators.set(states[job]), vectors, total) for job in jobs]
 
     def measure(self, devices: Sequence[int], weights: Flat) -> list[Measured]:
         """Return the sums of each device over its held-out examples.
@@ -72,33 +80,42 @@ class Worker:
             found.append(Measured(device, dict(sums)))
         return found
 
-    def _train(self, job: Job, vectors: Vectors, total: ExactSum) -> Done:
+    def _train(self, job: Job, rng: np.random.Generator, vectors: Vectors, total: ExactSum) -> Done:
         try:
-            local = self._update(job, vectors)
+            local = self._update(job, rng, vectors)
             update = self._coded(job, local.update)
-            norm = _norm(local.update)
+            norm = local.norm if local.control is None else _norm(local.update)
             factor = self._hand_in(job, local, update, norm if update is local.update else _norm(update), total)
         except (RunError, InputError, ProtocolError) as error:
             return Done(job.device, error=str(error))
         return Done(job.device, local.examples, local.loss, local.steps, norm, factor)
 
-    def _update(self, job: Job, vectors: Vectors) -> LocalUpdate:
-        training, name = self.setup.training, self.data.devices[job.device]
+    def _update(self, job: Job, rng: np.random.Generator, vectors: Vectors) -> LocalUpdate:
+        training = self.setup.training
+        weights = vectors[f"weights/{job.version}"]
         local = run_to_end(
             train_locally(
                 self.trainer,
-                vectors[f"weights/{job.version}"],
+                weights,
                 self._examples(job.device, held_out=False),
                 epochs=training.epochs,
                 learning_rate=training.learning_rate,
                 max_examples=training.max_examples,
-                rng=device_generator(self.setup.seed, job.round_id, name),
+                rng=rng,
                 correction=self._correction(job, vectors),
+                named=self._named(weights),
+                out=self._change,
             )
         )
         if local.control is not None and self.states is not None:
             self.states.save(CONTROL, job.device, job.round_id, local.control, job.control_round)
         return local
+
+    def _named(self, weights: Flat) -> Weights:
+        """Return a round's weights by name: the same views for device after device."""
+        if self._views is None or self._views[0] is not weights:
+            self._views = weights, unflatten(weights, self.trainer.manifest.weights)
+        return self._views[1]
 
     def _correction(self, job: Job, vectors: Vectors) -> Correction | None:
         client = self.setup.client
@@ -121,20 +138,20 @@ class Worker:
 
     def _hand_in(self, job: Job, local: LocalUpdate, update: Flat, norm: float, total: ExactSum) -> float:
         weight = self.recipe.weight(local.examples)
-        held = Held(update, weight, self._factor(job, Held(update, weight), norm, total))
+        factor = self._factor(job, update, weight, norm, total)
         if self._spool is None:
-            total.add_blocks(held.pieces(), held.weight, held.factor)
-            return held.factor
+            total.add_blocks((update,), weight, factor, norm)
+            return factor
         path = self._spool / f"{job.round_id:06}-{self.data.devices[job.device]}.update"
         path.write_bytes(to_bytes(update))
-        return held.factor
+        return factor
 
-    def _factor(self, job: Job, held: Held, norm: float, total: ExactSum) -> float:
+    def _factor(self, job: Job, update: Flat, weight: float, norm: float, total: ExactSum) -> float:
         """Return the recipe's factor; the norm to its last bit is worked out only where it matters."""
         if self.recipe.transform is unchanged and norm * (1 + NORM_SLACK) <= self.setup.max_norm:
             return 1.0
-        norm = held.measure(total.check if self._spool is None else None, self.setup.max_norm)
-        return self.recipe.transform(Arrival(norm, job.staleness))
+        exactly = Held(update, weight).measure(total.check if self._spool is None else None, self.setup.max_norm)
+        return self.recipe.transform(Arrival(exactly, job.staleness))
 
     def _examples(self, device: int, *, held_out: bool) -> Examples:
         return examples_for(self.data.rows(device, held_out=held_out), self.trainer.manifest)
@@ -142,7 +159,7 @@ class Worker:
 
 def _norm(update: Flat) -> float:
     """Return the L2 norm, to float32's precision."""
-    return math.sqrt(np.einsum("i,i->", update, update))
+    return math.sqrt(squares(update))
 
 
 def recipe_of(setup: Setup) -> Recipe:

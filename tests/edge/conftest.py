@@ -72,6 +72,8 @@ class TinyTrainer:
     def get_weights(self):
         return {name: array.copy() for name, array in self.weights.items()}
 
+    weight_views = get_weights
+
     def set_weights(self, weights) -> None:
         self.weights = {name: np.array(array) for name, array in weights.items()}
 

@@ -49,6 +49,9 @@ class WeightSpec:
         """Whether it travels and is averaged."""
         return self.role != "slot"
 
+    def __hash__(self) -> int:
+        return hash(self.name)  # specs are looked up by the tuple once a device and step
+
     def __str__(self) -> str:
         return f"{self.dtype}[{', '.join(map(str, self.shape))}]"
 
@@ -71,14 +74,18 @@ def check(weights: Weights, specs: Iterable[WeightSpec]) -> None:
         InputError: naming the weight, what was expected and what was met.
     """
     for spec in specs:
-        if not spec.averaged:
+        if spec.role == "slot":
             continue
         if spec.name not in weights:
             raise InputError(f"weight {spec.name!r}: expected {spec}, but it is missing")
-        array = weights[spec.name]
-        if array.shape != spec.shape or dtype_name(array.dtype) != spec.dtype:
-            got = f"{array.dtype.name}[{', '.join(map(str, array.shape))}]"
-            raise InputError(f"weight {spec.name!r}: expected {spec}, got {got}")
+        check_one(weights[spec.name], spec)
+
+
+def check_one(array: Array, spec: WeightSpec) -> None:
+    """Check the shape and dtype of one weight. Raises InputError as `check` does."""
+    if array.shape != spec.shape or dtype_name(array.dtype) != spec.dtype:
+        got = f"{array.dtype.name}[{', '.join(map(str, array.shape))}]"
+        raise InputError(f"weight {spec.name!r}: expected {spec}, got {got}")
 
 
 def flatten(weights: Weights, specs: Iterable[WeightSpec]) -> Flat:
@@ -108,7 +115,7 @@ def unflatten(flat: Flat, specs: Iterable[WeightSpec]) -> dict[str, Array]:
     Raises:
         InputError: if `flat` has another length than the specs ask for.
     """
-    places, total = _layout(tuple(specs))
+    places, total = layout(tuple(specs))
     if flat.shape != (total,):
         raise InputError(f"flat weights: expected float32[{total}], got {flat.dtype.name}{list(flat.shape)}")
     return {
@@ -120,7 +127,7 @@ def unflatten(flat: Flat, specs: Iterable[WeightSpec]) -> dict[str, Array]:
 
 
 @lru_cache(maxsize=64)
-def _layout(specs: tuple[WeightSpec, ...]) -> tuple[tuple[tuple[WeightSpec, slice], ...], int]:
+def layout(specs: tuple[WeightSpec, ...]) -> tuple[tuple[tuple[WeightSpec, slice], ...], int]:
     """Return each averaged weight with its place in a flat vector, and the vector's length."""
     places, at = [], 0
     for spec in specs:
@@ -128,6 +135,11 @@ def _layout(specs: tuple[WeightSpec, ...]) -> tuple[tuple[tuple[WeightSpec, slic
             places.append((spec, slice(at, at + spec.size)))
             at += spec.size
     return tuple(places), at
+
+
+def squares(flat: Flat) -> float:
+    """Return the sum of the squares to float32's precision, infinite or NaN if a value is not finite or very large."""
+    return float(np.einsum("i,i->", flat, flat))  # not dot: BLAS wakes threads for it, and warns where it overflows
 
 
 def to_bytes(flat: Flat) -> bytes:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import TypeAlias
 
 import numpy as np
 
@@ -60,12 +61,23 @@ class Selection:
         return chosen
 
 
-@runtime_checkable
-class Listed(Protocol):
-    """Candidates that can say who is among them without being looked through."""
+class Listed(Sequence[Candidate]):
+    """Candidates that can say who is among them without being looked through, for fleets of very many."""
 
+    @abstractmethod
     def lists(self, device: str) -> bool:
         """Return whether a device of this name is one of them."""
+
+    @abstractmethod
+    def names(self, places: Sequence[int]) -> list[str]:
+        """Return the names of those at these places."""
+
+
+def names_of(candidates: Sequence[Candidate], places: Sequence[int]) -> list[str]:
+    """Return the names of the candidates at these places."""
+    if isinstance(candidates, Listed):
+        return candidates.names(places)
+    return [candidates[place].device for place in places]
 
 
 def _among(chosen: Sequence[str], candidates: Sequence[Candidate]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgewise_coordinator.selection.base import Candidate, Selection
+from edgewise_coordinator.selection.base import Candidate, Selection, names_of
 
 
 def choose(candidates: Sequence[Candidate], count: int, rng: np.random.Generator) -> list[str]:
@@ -17,9 +17,9 @@ def choose(candidates: Sequence[Candidate], count: int, rng: np.random.Generator
         ['a', 'b']
     """
     if len(candidates) <= count:
-        return [c.device for c in candidates]
+        return names_of(candidates, range(len(candidates)))
     chosen = rng.choice(len(candidates), size=count, replace=False)
-    return sorted(candidates[int(i)].device for i in chosen)
+    return sorted(names_of(candidates, chosen.tolist()))
 
 
 uniform = Selection("uniform", choose)

@@ -102,3 +102,18 @@ def test_a_small_alpha_gives_devices_labels_of_their_own() -> None:
 
     assert largest(0.05) > 0.6
     assert largest(1000.0) < 0.2
+
+
+def test_rows_of_a_file_go_to_their_devices_in_the_order_in_which_they_stand(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(4)
+    owners, held = rng.choice(["c", "a", "b"], 40), rng.random(40) < 0.3
+    given = arrays(manifest, 40)
+    given[manifest.labels.name] = given[manifest.labels.name] * np.arange(40, dtype=np.int32)[:, None]
+    np.savez(tmp_path / "data.npz", device=owners, held_out=held, **given)
+    found = open_data(tmp_path / "data.npz", manifest)
+    for number, name in enumerate("abc"):
+        for which in (False, True):
+            expected = given[manifest.labels.name][(owners == name) & (held == which)]
+            np.testing.assert_array_equal(found.rows(number, held_out=which)[manifest.labels.name], expected)
