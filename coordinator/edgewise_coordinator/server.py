@@ -28,6 +28,7 @@ from edgewise_coordinator.context import Context
 from edgewise_coordinator.faults import FaultHook, FaultPoint, no_fault
 from edgewise_coordinator.fleet import Fleet
 from edgewise_coordinator.inbox import Inbox
+from edgewise_coordinator.latecomers import Latecomers
 from edgewise_coordinator.link import Link
 from edgewise_coordinator.machine import Abandon, Action, Assign, Close, Drop, Phase
 from edgewise_coordinator.members import Members, Seal
@@ -156,6 +157,7 @@ class Coordinator:
         self._schedule = Schedule(context, self.model, opening)
         self._closing = Closing(context, self.model, self._answers, self._ended)
         self._roll_call = RollCall(context, self._answers)
+        self._latecomers = Latecomers(context, self._answers, getattr(collect, "late", None))
         self._decided: deque[Action] = deque()
         self.link.listen()
         self._resume(Resuming(context, self.model, opening))
@@ -263,6 +265,7 @@ class Coordinator:
         if self.pause.active:
             return
         self._roll_call.tick()
+        self._latecomers.tick()
         if self.round is None:
             self._schedule.begin_next()
         current = self.round
@@ -301,7 +304,7 @@ class Coordinator:
         now = self.clock.now()
         if self.pause.active:
             return max(0.0, self.pause.retry_at - now)
-        return min(self._roll_call.due - now, self._until_round_is_due(now))
+        return min(min(self._roll_call.due, self._latecomers.due) - now, self._until_round_is_due(now))
 
     def _until_round_is_due(self, now: float) -> float:
         current = self.round
@@ -331,9 +334,7 @@ class Coordinator:
         elif isinstance(action, Refuse):
             self._answers.refuse(current, action.device, action.attempt, action.reason)
         elif isinstance(action, Late):
-            known = self.link.members.admits(action.device)
-            if known and not self._answers.accept_again(action.device, action.round_id, action.attempt):
-                self._answers.too_late(action.device, action.round_id, action.attempt)
+            self._latecomers.answer(action)
         else:
             self._carried_out(current, action)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +21,10 @@ from edgewise_coordinator.distributed.orders import Count, Stray
 from edgewise_coordinator.exact_sum import ExactSum
 from edgewise_coordinator.settings import BufferSettings, RoundSettings, Settings, TrainingSettings
 from edgewise_coordinator.update_transforms import norm_bound
+from edgewise_wire.blobs import make_ref
 from edgewise_wire.clock import ManualClock
 from edgewise_wire.errors import ConfigError, InputError
-from edgewise_wire.messages import ReportAck
+from edgewise_wire.messages import Kind, ReportAck, UploadRequest
 from edgewise_wire.transport.memory import MemoryBroker
 from local_engine import LocalEngine
 
@@ -202,6 +204,44 @@ def test_a_report_after_the_round_is_told_so(build: Build) -> None:
     s.settle()
     last = [a for a in s.devices["d1"].heard if isinstance(a, ReportAck)][-1]
     assert (last.accepted, last.reason) == (False, "that round is over")
+
+
+def test_a_report_that_comes_while_an_evaluation_runs_is_answered_then(build: Build) -> None:
+    s, engine = build(2, rounds=2)
+    least = replace(s.settings.cohort, min_reports=len(NAMES) - 1)
+    s.settings = replace(s.settings, cohort=least, evaluate_every=1)
+    s.start()
+    hold_back(s, "d1")
+    for device in s.devices.values():
+        device.answer_assignments = False  # the evaluation that follows stays open
+    late = s.devices["d1"]
+    asked = late.assignment
+    assert asked is not None
+    s.advance(601)
+    current = s.coordinator.round
+    assert current is not None
+    assert (current.kind, current.round_id) == (Kind.EVALUATE, s.rounds[-1].round_id + 1)
+    late.heard.clear()
+    late.assignment = asked
+    late.say(UploadRequest(asked.attempt, make_ref(late.update), 6, 1.0), round_id=s.rounds[-1].round_id)
+    s.advance(1)
+    assert [(a.accepted, a.reason) for a in late.heard if isinstance(a, ReportAck)] == [(False, "that round is over")]
+    again = s.devices["d2"]
+    again.heard.clear()
+    again.assignment = replace(asked, aggregator=engine.names[zlib.crc32(b"d2") % 2])
+    again.say(UploadRequest(1, make_ref(again.update), 6, 1.0), round_id=s.rounds[-1].round_id)
+    s.advance(1)
+    assert [a.accepted for a in again.heard if isinstance(a, ReportAck)] == [True]  # it is safe: said once more
+    assert s.coordinator.round is current
+
+
+def test_bytes_at_the_aggregators_are_counted_once(build: Build) -> None:
+    s, engine = build(2, rounds=3)
+    s.join(*NAMES)
+    s.run()
+    sent = sum(node._link.bytes_up for node in engine.nodes.values())
+    assert sum(r.bytes_up for r in s.rounds) >= sent
+    assert [r.bytes_up for r in s.rounds] == pytest.approx([s.rounds[0].bytes_up] * 3, rel=0.2)
 
 
 def test_a_device_that_asks_an_aggregator_which_knows_nothing_yet_is_not_refused(build: Build, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,11 +19,22 @@ from edgewise_coordinator.collecting.base import Collected, CollectionError, Kee
 from edgewise_coordinator.collecting.plain import PlainUpdates, plain_updates
 from edgewise_coordinator.context import Context
 from edgewise_coordinator.distributed.engine import Engine, Reduction
-from edgewise_coordinator.distributed.orders import Count, End, Expect, Forget, Heard, Lost, Notice, Open, Stored, Term
+from edgewise_coordinator.distributed.orders import (
+    Count,
+    End,
+    Expect,
+    Forget,
+    Heard,
+    Lost,
+    Notice,
+    Open,
+    Stored,
+    Stray,
+    Term,
+)  # fmt: skip
 from edgewise_coordinator.distributed.orders import Refused as RefusedThere
 from edgewise_coordinator.machine import RoundMachine
 from edgewise_coordinator.model import Model
-from edgewise_coordinator.opening import Collect
 from edgewise_coordinator.recipe import Recipe
 from edgewise_coordinator.settings import Settings
 from edgewise_coordinator.spooled import Spooled
@@ -38,15 +49,51 @@ REMEMBERED = "aggregators"  # how many the newest round was begun with, where th
 NORM = "l2_norm"
 
 
-def spread_over(engine: Engine) -> Collect:
-    """Return the way of collecting over an engine's aggregators."""
+class SpreadOver:
+    """The way of collecting over an engine's aggregators (a `Collect`), and what they say while no round trains."""
 
-    def collect(context: Context, model: Model, round_id: int) -> SpreadUpdates:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._counted: dict[str, Heard] = {}
+
+    def __call__(self, context: Context, model: Model, round_id: int) -> SpreadUpdates:
+        """Return a training round's collection. Raises ConfigError if it cannot be spread."""
         check_spread(context.recipe, context.settings)
-        _check_number(context, round_id, len(engine.names))
-        return SpreadUpdates(plain_updates(context, model, round_id), context, round_id, engine)
+        _check_number(context, round_id, len(self._engine.names))
+        plain = plain_updates(context, model, round_id)
+        return SpreadUpdates(plain, context, round_id, self._engine, self.hear)
 
-    return collect
+    def hear(self, context: Context) -> list[Heard]:
+        """Return what the aggregators say; their bytes are counted as the coordinator's."""
+        found = self._engine.hear()
+        for heard in found:
+            before = self._counted.get(heard.name)
+            if before is None or before.incarnation != heard.incarnation:
+                before = Heard(heard.name, heard.incarnation)
+            context.link.bytes_up += heard.bytes_up - before.bytes_up
+            context.link.bytes_down += heard.bytes_down - before.bytes_down
+            self._counted[heard.name] = heard
+        return found
+
+    def late(self, context: Context) -> list[Late]:
+        """Return which reports have come while no round trains; their aggregators drop them."""
+        found = []
+        for heard in self.hear(context):
+            for notice in heard.notices:
+                self._engine.tell(heard.name, [Forget(notice.round_id, notice.device)])
+                if not isinstance(notice, RefusedThere):
+                    found.append(_late(notice))
+        return found
+
+
+def spread_over(engine: Engine) -> SpreadOver:
+    """Return the way of collecting over an engine's aggregators."""
+    return SpreadOver(engine)
+
+
+def _late(notice: Stored | Stray) -> Late:
+    attempt = notice.request.attempt if isinstance(notice, Stored) else notice.attempt
+    return Late(notice.device, notice.round_id, attempt)
 
 
 def check_spread(recipe: Recipe, settings: Settings) -> None:
@@ -81,15 +128,24 @@ class SpreadUpdates(PlainUpdates):
         context: of the coordinator.
         round_id: the round.
         engine: runs the aggregators.
+        hear: returns what they say.
     """
 
-    def __init__(self, plain: PlainUpdates, context: Context, round_id: int, engine: Engine) -> None:
+    def __init__(
+        self,
+        plain: PlainUpdates,
+        context: Context,
+        round_id: int,
+        engine: Engine,
+        hear: Callable[[Context], list[Heard]],
+    ) -> None:
         self.__dict__.update(plain.__dict__)
         self._context = context
         self._round = round_id
         self._engine = engine
+        self._hear = hear
         self._terms: dict[str, dict[str, Term]] = {name: {} for name in engine.names}
-        self._met: dict[str, Heard] = {}
+        self._met: dict[str, str] = {}
         self._reduction: Reduction | None = None
         self._since: float | None = None
         self._again_at = -math.inf
@@ -136,7 +192,7 @@ class SpreadUpdates(PlainUpdates):
     def tick(self, machine: RoundMachine) -> Sequence[Collected]:
         """Hear the aggregators; one that has just started is told everything."""
         actions: list[Collected] = []
-        for heard in self._engine.hear():
+        for heard in self._hear(self._context):
             self._meet(heard, machine)
             for notice in heard.notices:
                 actions += self._act(heard.name, notice, machine)
@@ -177,14 +233,9 @@ class SpreadUpdates(PlainUpdates):
         return Open(self._round, decoder.codec.name, decoder.seed, numbers, recipe.uniform, keep)
 
     def _meet(self, heard: Heard, machine: RoundMachine) -> None:
-        before = self._met.get(heard.name)
-        again = before is None or before.incarnation != heard.incarnation
-        link = self._context.link
-        link.bytes_up += heard.bytes_up - (0 if before is None or again else before.bytes_up)
-        link.bytes_down += heard.bytes_down - (0 if before is None or again else before.bytes_down)
-        self._met[heard.name] = heard
-        if not again:
+        if self._met.get(heard.name) == heard.incarnation:
             return
+        self._met[heard.name] = heard.incarnation
         expected = [
             Expect(self._round, p.device, p.attempt)
             for p in machine.participants.values()
@@ -203,7 +254,7 @@ class SpreadUpdates(PlainUpdates):
             return [Refuse(device, attempt, notice.reason)] if open_ else []
         if not open_:
             self._engine.tell(name, [Forget(notice.round_id, device)])
-            return [Late(device, notice.round_id, attempt)]
+            return [_late(notice)]
         if isinstance(notice, Stored):
             return [self._keep(name, notice, machine)]
         # It asked an aggregator that has just started and was told nothing yet; the device asks again.
