@@ -67,7 +67,7 @@ class StoresTest {
             assertEquals(3, log.entries(1).get(0).round());
             assertEquals(0, log.lastNumber(7));
             log.begin(new byte[] {1}, 4, Assignment.ABSENT.withEncoding("clip-0.5")
-                    .withPrivacy(new PrivacyTerms("gaussian", 1.5, -1, 0, false, 7)), 6, ParticipationLog.Outcome.WORKING, "");
+                    .withPrivacy(new PrivacyTerms("gaussian", 1.5, -1, 0, false, 7, 0)), 6, ParticipationLog.Outcome.WORKING, "");
             assertEquals(0.5, log.entries(1).get(0).clip());
             assertEquals(1.5, log.entries(1).get(0).noise());
             assertEquals(Long.MAX_VALUE, log.lastNumber(7)); // an unsigned number that SQLite cannot hold

@@ -172,7 +172,7 @@ class WaysTest {
 
     private Assignment numbered(long number, long separation) {
         return rig.assignment().withEpochs(1).withEncoding("clip-0.5")
-                .withPrivacy(new PrivacyTerms("dp-ftrl", 1.5, number, separation, false, 77));
+                .withPrivacy(new PrivacyTerms("dp-ftrl", 1.5, number, separation, false, 77, 0));
     }
 
     private void takenOrNot(long round, Assignment offer, String refusal) {
@@ -206,11 +206,29 @@ class WaysTest {
     }
 
     @Test
+    void noMoreRoundsOfARunAreTakenThanAreAgreed() {
+        takenOrNot(10, atMost(1, 2), null);
+        takenOrNot(11, atMost(2, 2), null);
+        agent = rig.start();
+        takenOrNot(12, atMost(3, 2), "took part in 2 rounds of the run, at most 2 are agreed");
+        takenOrNot(13, atMost(2, 2).withAttempt(2), null); // its round was abandoned: nothing was released
+        takenOrNot(14, atMost(3, 0), null);
+        rig.policy = rig.policy.with("max_participations", 3);
+        takenOrNot(15, atMost(4, 9), "took part in 3 rounds of the run, at most 3 are agreed");
+        takenOrNot(16, rig.assignment(), "does not number them");
+    }
+
+    private Assignment atMost(long number, long participations) {
+        Assignment asked = numbered(number, 0);
+        return asked.withPrivacy(asked.privacy().withParticipations(participations));
+    }
+
+    @Test
     void noiseIsAskedForAsTheOwnerWishes() {
         rig.policy = rig.policy.with("require_noise", 1);
         takenOrNot(20, rig.assignment(), "noise of 0 times the norm");
         takenOrNot(21, numbered(1, 0).withEncoding("float32"), "noise of 0 times"); // no norm, no promise
-        takenOrNot(22, numbered(1, 0).withPrivacy(new PrivacyTerms("gaussian", 0.5, 1, 0, false, 7)), "noise of 0.5 times");
+        takenOrNot(22, numbered(1, 0).withPrivacy(new PrivacyTerms("gaussian", 0.5, 1, 0, false, 7, 0)), "noise of 0.5 times");
         takenOrNot(23, numbered(2, 0), null);
     }
 }

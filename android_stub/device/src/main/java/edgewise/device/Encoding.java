@@ -8,6 +8,7 @@ import edgewise.wire.crypto.Agreement;
 import edgewise.wire.errors.ConfigError;
 import edgewise.wire.random.Pcg64;
 import edgewise.wire.secure.Form;
+import edgewise.wire.secure.Noise;
 import edgewise.wire.secure.Skellam;
 import edgewise.wire.transforms.Clip;
 import edgewise.wire.transforms.Codec;
@@ -53,6 +54,9 @@ final class Encoding {
         }
         if (terms.noise() != 0 && !(terms.clip() > 0 && terms.weightMax() == 1)) {
             return "noise without a clipping norm and equal weights protects nobody";
+        }
+        if (terms.noise() > Noise.VARIANCE_MAX) {
+            return "noise of a variance of " + terms.noise() + ": this version draws up to " + Noise.VARIANCE_MAX;
         }
         if (!asked.correction().isEmpty()) return "a secure round cannot carry a control variate besides";
         try {

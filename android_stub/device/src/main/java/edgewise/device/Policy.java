@@ -9,6 +9,7 @@ import edgewise.wire.Messages.Kind;
 import edgewise.wire.Messages.SecureTerms;
 import edgewise.wire.Topics;
 import edgewise.wire.errors.ConfigError;
+import edgewise.wire.secure.Noise;
 import edgewise.wire.transforms.Numbers;
 import java.io.File;
 import java.nio.charset.StandardCharsets;
@@ -26,6 +27,7 @@ import java.util.Map;
  */
 public final class Policy {
     public static final double MEGABYTE = 1e6;
+    private static final double ROUNDING = 1e-9; // a multiplier that is calculated back is not too small by its last bit
     private static final Map<String, Double> DEFAULTS = new LinkedHashMap<>();
 
     static {
@@ -42,6 +44,7 @@ public final class Policy {
         DEFAULTS.put("require_clipping", 0.0);
         DEFAULTS.put("require_noise", 0.0);
         DEFAULTS.put("min_separation_rounds", 0.0);
+        DEFAULTS.put("max_participations", 0.0);
         DEFAULTS.put("max_votes", 0.0);
         DEFAULTS.put("require_secure_aggregation", 0.0);
         DEFAULTS.put("min_cohort", 0.0);
@@ -171,8 +174,15 @@ public final class Policy {
         return first.startsWith("clip-") ? Double.parseDouble(first.substring(5)) : 0;
     }
 
-    /** Returns the noise multiplier that an assignment promises for the sum of clipped updates, 0 for none. */
+    /**
+     * Returns the noise multiplier of the sum of clipped updates, 0 for none: as promised, or, where the devices add it, as
+     * this device works it out from what all are told to add.
+     */
     public static double offeredNoise(Assignment asked) {
+        if (asked.secure().cohort() > 0) {
+            if (Encoding.unknown(asked) != null) return 0;
+            return Noise.multiplier(asked.secure(), Math.max(1, asked.weights().size() / 4)) * (1 + ROUNDING);
+        }
         double noise = asked.privacy().noiseMultiplier();
         boolean promised = !asked.privacy().mechanism().isEmpty() && offeredClipping(asked) != 0
                 && !Double.isNaN(noise) && !Double.isInfinite(noise);

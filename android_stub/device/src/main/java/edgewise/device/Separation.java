@@ -7,8 +7,9 @@ import edgewise.wire.Messages.PrivacyTerms;
 import java.util.function.Supplier;
 
 /**
- * The distance between two rounds of one run that a device takes part in, by its own log and whatever a coordinator says: a
- * guarantee by DP-FTRL holds for devices whose rounds are far enough apart.
+ * How often a device takes part in one run, and how far apart, by its own log and whatever a coordinator says: a guarantee by
+ * DP-FTRL holds for devices whose rounds are far enough apart, one of so many participations for those that take part in no
+ * more.
  */
 final class Separation {
     private final ParticipationLog records;
@@ -20,8 +21,8 @@ final class Separation {
     }
 
     /**
-     * Returns why an assignment comes too early, {@code null} if it does not. The same number again is not too early: the
-     * round that had it before was abandoned, and released nothing.
+     * Returns why an assignment comes too early or once too often, {@code null} if it does not. The same number again is
+     * neither: the round that had it before was abandoned, and released nothing.
      */
     String refusal(Assignment asked) {
         if (asked.kind() != Kind.TRAIN) return null;
@@ -32,7 +33,20 @@ final class Separation {
         }
         long least = Math.max(terms.separation(), own);
         long last = number > 0 && least > 1 ? records.lastNumber(terms.run()) : 0;
-        if (last == 0 || number == last || number - last >= least) return null;
-        return "round " + number + " of the run is " + (number - last) + " after this device's last, expected " + least;
+        if (last != 0 && number != last && number - last < least) {
+            return "round " + number + " of the run is " + (number - last) + " after this device's last, expected " + least;
+        }
+        return tooOften(terms, number, (long) policy.get().get("max_participations"));
+    }
+
+    private String tooOften(PrivacyTerms terms, long number, long own) {
+        if (own > 0 && number == 0) {
+            return "the owner allows " + own + " rounds of a run, and the assignment does not number them";
+        }
+        long agreed = terms.participations(), most = own > 0 && agreed > 0 ? Math.min(own, agreed) : Math.max(own, agreed);
+        if (number == 0 || most == 0) return null;
+        long taken = records.roundsTaken(terms.run(), number);
+        return taken < most ? null
+                : "this device took part in " + taken + " rounds of the run, at most " + most + " are agreed";
     }
 }

@@ -31,6 +31,20 @@ class PolicyTest {
     }
 
     @Test
+    void noiseInASecureSumIsWhatAllAreToldToAddAndNoPromise() {
+        SecureTerms terms = new SecureTerms(100, 80, 16, 0.5, 1, 1e8, 0.5); // 75 of 80 add a standard deviation of 10,000
+        Assignment asked = GOOD.withEncoding("masked").withSecure(terms)
+                .withWeights(GOOD.weights().withSize(4000)).withPrivacy(GOOD.privacy().withMechanism("skellam").withNoiseMultiplier(99));
+        double sure = Policy.offeredNoise(asked), norm = 32767.5; // 0.5 is 32,767 steps; rounding 1,000 numbers adds little
+        assertEquals(Math.sqrt(75) * 1e4 / norm, sure, 1e-3);
+        assertNull(new Policy().with("require_noise", 0.999 * sure).refusal(asked, 5, 0));
+        assertTrue(new Policy().with("require_noise", 1.001 * sure).refusal(asked, 5, 0).contains("times the norm"));
+        assertEquals(0, Policy.offeredNoise(asked.withSecure(terms.withLeast(5))));
+        assertEquals(0, Policy.offeredNoise(asked.withSecure(terms.withNoise(0))));
+        assertTrue(new Policy().refusal(asked.withSecure(terms.withNoise(2e12)), 5, 0).contains("draws up to"));
+    }
+
+    @Test
     void everyLimitRefusesInWords() {
         Policy policy = new Policy();
         Map<String, String> found = Map.of(

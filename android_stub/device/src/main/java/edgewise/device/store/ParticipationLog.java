@@ -146,6 +146,12 @@ public final class ParticipationLog implements Closeable {
                 + " AND outcome<>'declined'", run(run)).get(0)[0]).longValue();
     }
 
+    /** Returns how many rounds of a run were taken, whatever became of them, the one numbered {@code besides} left out. */
+    public long roundsTaken(long run, long besides) {
+        return number(db.query("SELECT count(DISTINCT number) FROM participation WHERE run=? AND kind='train' AND number>0"
+                + " AND outcome<>'declined' AND number<>?", run(run), besides).get(0)[0]).longValue();
+    }
+
     private static String run(long run) {
         return String.format(java.util.Locale.ROOT, "%016x", run);
     }

@@ -9,7 +9,7 @@ package edgewise.wire.secure;
  * @param quorum how many must sign the same list of survivors; so many survivors are needed
  */
 public record Plan(int size, long degree, long threshold, long quorum) {
-    private static final double CORRUPT = 0.05; // of the roster may be in league with the coordinator
+    static final double CORRUPT = 0.05; // of the roster may be in league with the coordinator
     private static final int SIGMA = 40; // bits: the graph betrays somebody with a probability of at most 2^-40
 
     /** Returns why a device must not give its secrets to such a graph, {@code null} if it may. */

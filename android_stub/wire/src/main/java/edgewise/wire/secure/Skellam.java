@@ -9,7 +9,7 @@ import edgewise.wire.errors.ConfigError;
  * {@code wire/edgewise_wire/secure/skellam.py} under the same key.
  */
 public final class Skellam {
-    private static final double VARIANCE_MAX = 1e12, TAIL = 12, TINY = 1e-250, LARGE = 1e250;
+    private static final double TAIL = 12, TINY = 1e-250, LARGE = 1e250;
 
     private Skellam() {}
 
@@ -20,7 +20,7 @@ public final class Skellam {
      * @throws ConfigError if the variance is not above 0 and up to 10^12
      */
     public static long[] draw(int size, double variance, byte[] key) {
-        if (!(variance > 0 && variance <= VARIANCE_MAX)) {
+        if (!(variance > 0 && variance <= Noise.VARIANCE_MAX)) {
             throw new ConfigError("Skellam noise: expected a variance above 0 and up to 1e12, got " + variance);
         }
         double[] above = above(variance);
