@@ -23,6 +23,7 @@ from edgewise_coordinator.state import StateStore
 from edgewise_edge.home import Home
 from edgewise_edge.local_training import device_generator, run_to_end, train_locally
 from edgewise_edge.next_word import examples_for, rows
+from edgewise_edge.policy import Policy, save_policy
 from edgewise_edge.store import ExampleStore
 from edgewise_edge.tokenizer import WordTokenizer
 from edgewise_edge.trainer import Trainer
@@ -163,22 +164,30 @@ def check_log(path: Path) -> None:
     assert [row for row in found if row[0] == "train"] == [("train", "reported", 1, 1)] * 2
 
 
-@pytest.mark.parametrize("encoding", ["clip-0.05+rotated-4"])
-def test_compressed_and_clipped_updates_of_both_kinds_of_device(
-    encoding: str, jar: Path, tmp_path: Path, fixture_dir: Path
+NORM, NOISE = 0.05, 0.5
+PRIVATE = ("--privacy", "dp-fedavg", "--clip-norm", str(NORM), "--noise-multiplier", str(NOISE))
+
+
+def test_compressed_and_differentially_private_rounds_of_both_kinds_of_device(
+    jar: Path, tmp_path: Path, fixture_dir: Path
 ) -> None:
-    model = fixture_dir / "tiny.tflite"
+    """Clipped on the device, equal weights, in four bits a number; the version is their mean and the promised noise."""
+    model, encoding = fixture_dir / "tiny.tflite", f"clip-{NORM}+rotated-4"
     with process_fleet(tmp_path, model, make_broker("embedded", tmp_path / "broker")) as fleet:
+        for n in range(2):  # the owners ask for it
+            save_policy(Home(tmp_path / f"jvm-{n}").policy, Policy(require_clipping=NORM, require_noise=NOISE))
         start_mixed(fleet, jar)
         fleet.start_coordinator(
-            "--rounds", "3", "--compress", encoding, "--compress-down", "lloyd-4", "--evaluate-every", "0", *TOGETHER
-        )
+            "--rounds", "3", "--compress", "rotated-4", "--compress-down", "lloyd-4", "--evaluate-every", "0",
+            *PRIVATE, *TOGETHER,
+        )  # fmt: skip
         assert fleet.finish()["version"] == 3
     sent = Sent(fleet)
     assert {request.encoding for request in sent.requests.values()} == {encoding}
     store = StateStore(tmp_path / "run" / "state.sqlite")
-    assert [len(store.reports(v.round_id)) for v in store.versions()[1:] if v.round_id] == [4, 4, 4]
-    newest = (tmp_path / "run" / "versions" / store.versions()[-1].weights).read_bytes()
+    versions = store.versions()[1:]
+    assert [len(store.reports(v.round_id)) for v in versions if v.round_id] == [4, 4, 4]
+    check_noise(tmp_path, model, sent, versions[0].weights)
     store.close()
     # Differences down led both kinds of device to the weights of the coordinator: they trained on the same hash.
     bases = {asked.weights.hash for asked in sent.assignments.values()}
@@ -187,7 +196,22 @@ def test_compressed_and_clipped_updates_of_both_kinds_of_device(
         latest = json.loads((tmp_path / name / "model.json").read_text())
         assert latest["version"] == 2
         assert bytes.fromhex(latest["weights"]) in bases
-    assert np.isfinite(np.frombuffer(newest, "<f4")).all()
+    with sqlite3.connect(tmp_path / "jvm-0" / "participation.sqlite") as log:  # the owner sees what was promised
+        assert log.execute("SELECT DISTINCT outcome, clip, noise FROM participation").fetchall() == [
+            ("reported", NORM, NOISE)
+        ]
+
+
+def check_noise(folder: Path, model: Path, sent: Sent, weights: str) -> None:
+    """Check that the first version is the plain mean of the clipped updates, but for noise of what was promised."""
+    artifact = Artifact.load(model)
+    count = parameters(artifact.manifest.weights)
+    updates = [sent.update((1, device), count) for device in sent.of_round(1)]
+    assert all(np.linalg.norm(update.astype("f8")) <= NORM * (1 + 1e-6) for update in updates)
+    before = flatten(artifact.weights(), artifact.manifest.weights)
+    after = np.frombuffer((folder / "run" / "versions" / weights).read_bytes(), "<f4")
+    noise = after.astype("f8") - before - np.mean(updates, axis=0)  # whoever has more examples counts no more
+    assert noise.std() == pytest.approx(NOISE * NORM / len(updates), rel=6 / np.sqrt(2 * count))
 
 
 class Behind:
