@@ -8,6 +8,7 @@ import edgewise.device.Bundle;
 import edgewise.device.Clock;
 import edgewise.device.DeviceHost;
 import edgewise.device.Home;
+import edgewise.device.Host;
 import edgewise.device.Identity;
 import edgewise.device.Keyboard;
 import edgewise.device.Policy;
@@ -24,10 +25,12 @@ import edgewise.wire.errors.UnavailableError;
 import java.io.File;
 import java.io.IOException;
 import java.security.SecureRandom;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /**
  * Learning on the phone, for an app, in three calls:
@@ -55,6 +58,7 @@ public final class Edgewise {
     private final Vault vault;
     private final ExampleStore store;
     private final ExecutorService worker = Executors.newSingleThreadExecutor();
+    private final AtomicInteger forgotten = new AtomicInteger(); // how often: what began before must not go on
     private volatile boolean paused; // as the store has it, for whoever must not wait for the disk
     private final Object model = new Object(); // guards what follows
     private Predictor predictor;
@@ -194,6 +198,7 @@ public final class Edgewise {
      */
     public static void forget() {
         Edgewise self = get();
+        self.forgotten.incrementAndGet();
         self.store.forgetAll();
         self.home.forgetWhatWasLearned();
     }
@@ -224,7 +229,10 @@ public final class Edgewise {
         policy.save(get().home.policy);
     }
 
-    /** Leaves the fleet: the key is destroyed, no job is planned; sentences stay until {@link #forget}. */
+    /**
+     * Leaves the fleet: the bundle and the Keystore's key that sealed it are destroyed, no job is planned; sentences stay
+     * until {@link #forget}.
+     */
     public static void leave() {
         Edgewise self = get();
         TrainingJob.cancel(self.context);
@@ -239,13 +247,19 @@ public final class Edgewise {
         long session = new SecureRandom().nextLong() >>> 1;
         Identity identity = new Identity(bundle.fleet(), bundle.device(), session);
         PhoneCondition condition = new PhoneCondition(context, () -> Policy.load(home.policy));
-        DeviceHost host = new DeviceHost(home, store, runtime(), Collections.singletonList(condition));
+        DeviceHost host = new DeviceHost(home, store, runtime(), Arrays.asList(condition, notForgotten()));
         MqttTransport transport = new MqttTransport(bundle.address(), bundle.fleet() + "." + bundle.device(),
                 identity.will(), bundle.sockets());
         Agent agent = new Agent(home, transport, identity, host, AndroidDatabase::new, Clock.SYSTEM,
                 () -> Policy.load(home.policy), () -> PhoneCondition.metered(context), bundle.trust());
         transport.start();
         return agent;
+    }
+
+    /** Returns what ends the work of an agent that has read what is now forgotten. */
+    Host.Condition notForgotten() {
+        int before = forgotten.get();
+        return () -> forgotten.get() == before ? null : "its owner has forgotten everything";
     }
 
     private static synchronized Runtime runtime() {

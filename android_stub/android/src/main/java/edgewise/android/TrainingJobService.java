@@ -17,6 +17,8 @@ public final class TrainingJobService extends JobService {
     private static final double STEP_SECONDS = 1;
     private static final long UNASKED_NANOS = 300_000_000_000L; // nobody asked for so long: another time
 
+    private static final Object ONE = new Object(); // an agent at a time: the one before may be in its last batch
+
     private AtomicBoolean stop;
 
     @Override
@@ -24,7 +26,9 @@ public final class TrainingJobService extends JobService {
         AtomicBoolean mine = stop = new AtomicBoolean();
         Thread thread = new Thread(() -> {
             android.os.Process.setThreadPriority(android.os.Process.THREAD_PRIORITY_BACKGROUND);
-            takePart(mine);
+            synchronized (ONE) {
+                if (!mine.get()) takePart(mine);
+            }
             if (!mine.get()) jobFinished(parameters, false);
         }, "edgewise-training");
         thread.start();

@@ -27,6 +27,9 @@ final class Vault {
     /** Where the wrapping key comes from. */
     interface Keys {
         Key wrappingKey() throws GeneralSecurityException, IOException;
+
+        /** Destroys it: what it sealed cannot be opened any more, wherever a copy of it lies. */
+        void destroy() throws GeneralSecurityException, IOException;
     }
 
     private final File path;
@@ -69,8 +72,15 @@ final class Vault {
         }
     }
 
+    /** Destroys the key, then the file. */
     void delete() {
-        path.delete();
+        try {
+            keys.destroy();
+        } catch (GeneralSecurityException | IOException error) {
+            throw new UnavailableError("the bundle's key cannot be destroyed: " + error.getMessage(), error);
+        } finally {
+            path.delete();
+        }
     }
 
     /** The key in the Android Keystore, made when it is first needed. */
@@ -87,6 +97,13 @@ final class Vault {
                     .setBlockModes(KeyProperties.BLOCK_MODE_GCM)
                     .setEncryptionPaddings(KeyProperties.ENCRYPTION_PADDING_NONE).build());
             return generator.generateKey();
+        }
+
+        @Override
+        public void destroy() throws GeneralSecurityException, IOException {
+            KeyStore store = KeyStore.getInstance(PROVIDER);
+            store.load(null);
+            store.deleteEntry(ALIAS);
         }
     }
 }

@@ -14,6 +14,7 @@ import android.app.job.JobScheduler;
 import android.content.Context;
 import edgewise.device.Agent;
 import edgewise.device.DeviceState;
+import edgewise.device.Host;
 import edgewise.wire.Files;
 import edgewise.wire.errors.ConfigError;
 import edgewise.wire.errors.DataError;
@@ -112,6 +113,16 @@ public class EdgewiseTest {
     }
 
     @Test
+    public void whatAnAgentReadBeforeItWasForgottenIsNotSent() {
+        Edgewise.open(app);
+        Host.Condition before = Edgewise.get(app).notForgotten();
+        assertNull(before.obstacle());
+        Edgewise.forget();
+        assertEquals("its owner has forgotten everything", before.obstacle()); // asked between any two batches
+        assertNull(Edgewise.get(app).notForgotten().obstacle()); // the next job begins with nothing
+    }
+
+    @Test
     public void pausedNothingIsKeptAndNothingIsSent() throws Exception {
         Edgewise.open(app);
         Edgewise.setPaused(true);
@@ -153,6 +164,12 @@ public class EdgewiseTest {
         byte[] first = Files.read(path, 100);
         assertArrayEquals(secret, vault.get());
         assertThrows(DataError.class, () -> new Vault(path, new SoftKeys(2)).get());
+        vault.put(secret);
+        byte[] copy = Files.read(path, 100);
+        vault.delete();
+        assertFalse(vault.exists());
+        Files.writeDurably(path, copy); // whoever kept the file has nothing without the key
+        assertThrows(DataError.class, vault::get);
         vault.put(secret);
         assertNotEquals(new String(first, StandardCharsets.ISO_8859_1),
                 new String(Files.read(path, 100), StandardCharsets.ISO_8859_1)); // another nonce

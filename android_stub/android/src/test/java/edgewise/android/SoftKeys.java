@@ -15,4 +15,9 @@ final class SoftKeys implements Vault.Keys {
     public Key wrappingKey() {
         return new SecretKeySpec(key, "AES");
     }
+
+    @Override
+    public void destroy() {
+        key[1]++; // another one from now on
+    }
 }

@@ -89,6 +89,8 @@ public class TrainingJobServiceTest {
         long began = System.nanoTime();
         assertTrue(service.onStopJob(null)); // plan it anew
         assertTrue(System.nanoTime() - began < 1_000_000_000L);
+        assertTrue(service.onStartJob(null)); // before the first has come to its end: it waits for it
+        assertTrue(service.onStopJob(null));
         for (int i = 0; i < 400 && running(); i++) Thread.sleep(10);
         assertTrue("the thread has ended", !running());
     }

@@ -14,6 +14,7 @@ import edgewise.android.Edgewise;
 import edgewise.device.store.ExampleStore.Example;
 import edgewise.device.store.ParticipationLog.Entry;
 import edgewise.wire.errors.EdgewiseError;
+import edgewise.wire.transforms.Numbers;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
@@ -27,6 +28,7 @@ public final class MainActivity extends Activity {
 
     private TextView status;
     private Button pause;
+    private Button sums;
 
     @Override
     protected void onCreate(Bundle saved) {
@@ -37,6 +39,7 @@ public final class MainActivity extends Activity {
         button(all, "Join with a bundle file", this::openBundle);
         button(all, "Choose this keyboard", this::chooseKeyboard);
         pause = button(all, "", this::togglePause);
+        sums = button(all, "", this::toggleSums);
         button(all, "What is kept on this phone", this::showKept);
         button(all, "Forget everything that was typed", this::askToForget);
         button(all, "Leave the fleet", this::leave);
@@ -71,6 +74,7 @@ public final class MainActivity extends Activity {
 
     private void refresh() {
         pause.setText(Edgewise.isPaused() ? "Go on learning" : "Pause: keep nothing, send nothing");
+        sums.setText(onlySums() ? "Updates leave this phone only inside sums" : "Let updates leave only inside sums of many");
         StringBuilder text = new StringBuilder();
         text.append(Edgewise.isJoined() ? "Joined." : "Not joined: nothing is ever sent.").append('\n');
         text.append(Edgewise.examples()).append(" sentences are kept on this phone, and never sent.\n\n");
@@ -79,12 +83,14 @@ public final class MainActivity extends Activity {
         status.setText(text);
     }
 
-    /** Returns one line on a round: when, what became of it, and how much was sent. */
+    /** Returns one line on a round: when, what became of it, how much was sent, and how it was protected. */
     static String describe(Entry entry) {
         String when = DateFormat.getDateTimeInstance(DateFormat.SHORT, DateFormat.SHORT)
                 .format(new Date((long) (entry.began() * 1000)));
         String sent = entry.bytesUp() == 0 ? "nothing of training sent"
                 : String.format(Locale.ROOT, "an update of %.2f MB sent", entry.bytesUp() / 1e6);
+        if (entry.bytesUp() > 0 && entry.clip() > 0) sent += ", no longer than " + Numbers.general(entry.clip());
+        if (entry.bytesUp() > 0 && entry.noise() > 0) sent += ", noise of " + Numbers.general(entry.noise()) + " promised";
         return when + ": round " + entry.round() + " " + entry.outcome().word() + ", " + sent
                 + (entry.reason().isEmpty() ? "" : " (" + entry.reason() + ")");
     }
@@ -115,6 +121,14 @@ public final class MainActivity extends Activity {
 
     private void togglePause() {
         Edgewise.setPaused(!Edgewise.isPaused());
+    }
+
+    private static boolean onlySums() {
+        return Edgewise.policy().get("require_secure_aggregation") > 0;
+    }
+
+    private void toggleSums() {
+        Edgewise.setPolicy(Edgewise.policy().with("require_secure_aggregation", onlySums() ? 0 : 1));
     }
 
     private void showKept() {

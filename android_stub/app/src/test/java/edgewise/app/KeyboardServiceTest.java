@@ -123,10 +123,14 @@ public class KeyboardServiceTest {
             assertTrue(Edgewise.isPaused());
             find(root, "Go on learning").performClick();
             assertFalse(Edgewise.isPaused());
+            find(root, "Let updates leave only inside sums of many").performClick();
+            assertEquals(1, Edgewise.policy().get("require_secure_aggregation"), 0);
+            find(root, "Updates leave this phone only inside sums").performClick();
+            assertEquals(0, Edgewise.policy().get("require_secure_aggregation"), 0);
         }
         Entry entry = new Entry("", 7, 1, "train", Outcome.REPORTED, "counted", 1.7e9, 1.7e9, 20, 5, 3.0, 0.1, 2.0, 10,
                 1_420_000, 0.5, 1.0);
         String line = MainActivity.describe(entry);
-        assertTrue(line, line.contains("round 7 reported, an update of 1.42 MB sent (counted)"));
+        assertTrue(line, line.contains("round 7 reported, an update of 1.42 MB sent, no longer than 0.5, noise of 1 promised (counted)"));
     }
 }

@@ -144,6 +144,35 @@ class AgentTest {
         assertArrayEquals(peaceful.update().hash(), rig.until(UploadRequest.class).update().hash());
     }
 
+    /** Rounds that are killed after their first, fourth, seventh … step, and hear everything twice, are the same round. */
+    @Test
+    void killedAfterAnyStepItEndsInTheSameUpdateAndInOneReport() {
+        byte[] expected = trainToReport(21).update().hash();
+        int killed = 0;
+        for (int steps = 1; steps < 40; steps += 3, killed++) {
+            File other = new File(folder, "killed-" + steps);
+            rig = new Rig(other);
+            agent = rig.start();
+            rig.tell(21, rig.assignment());
+            for (int i = 0; i < steps; i++) {
+                agent.step(0);
+                rig.serve();
+                rig.serve();
+            }
+            agent = rig.start();
+            rig.tell(21, rig.assignment());
+            assertArrayEquals(expected, rig.until(UploadRequest.class).update().hash(), "killed after step " + steps);
+            for (int i = 0; i < 2; i++) rig.tell(21, UploadGrant.ABSENT.withAttempt(1).withWindow(4));
+            assertArrayEquals(expected, Bytes.hash(rig.until(UploadChunk.class).data()));
+            for (int i = 0; i < 2; i++) rig.tell(21, ReportAck.ABSENT.withAttempt(1).withAccepted(true).withComeBack(60));
+            rig.steps(5);
+            assertFalse(agent.working());
+            assertEquals(1, log().stream().filter(e -> e.outcome() == Outcome.REPORTED).count());
+            rig.store.close();
+        }
+        assertEquals(13, killed);
+    }
+
     @Test
     void aGraphThatKillsTheProcessIsNotTriedForEver() {
         rig.tell(7, rig.assignment());
