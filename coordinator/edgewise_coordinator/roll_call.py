@@ -52,10 +52,13 @@ class RollCall:
     def _call(self) -> None:
         if not self._context.pace.calls(len(self._absent)):
             self._absent.clear()
-        for _ in range(min(CALLS_A_TICK, len(self._absent))):
-            device = self._absent.popleft()
-            if not self._context.fleet.is_online(device) and self._context.link.members.admits(device):
-                self._answers.call(device)
+        fleet, admits = self._context.fleet, self._context.link.members.admits
+        asked = [self._absent.popleft() for _ in range(min(CALLS_A_TICK, len(self._absent)))]
+        called = [device for device in asked if not fleet.is_online(device) and admits(device)]
+        for device in called:
+            self._answers.call(device)
+        if called:
+            log.info("no presence tells of devices heard of before: called %d devices by name", len(called))
 
     def _write(self) -> None:
         names = self._context.fleet.take_newly_heard()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgewise_coordinator.faults import FaultPoint
-from fault_rig import DEVICES, ROUNDS, Outcome, Rig, after_chunks
+from fault_rig import DEVICES, ROUNDS, SAID, Outcome, Rig, after_chunks
 from proxy import MqttProxy, NetworkFaults
 from tests.support.broker_fixtures import EXTERNAL, make_mosquitto
 
@@ -37,6 +37,15 @@ def test_rounds_on_it_end_in_the_bits_of_mosquitto(tmp_path: Path, on_mosquitto:
 @pytest.mark.parametrize("point", [FaultPoint.AFTER_SPOOL_WRITE, FaultPoint.AFTER_FOLD, FaultPoint.AFTER_COMMIT])
 def test_a_killed_coordinator_comes_back_on_it(point: FaultPoint, tmp_path: Path, on_mosquitto: Outcome) -> None:
     check(Rig(EXTERNAL, tmp_path / "kill").kill(point, 2), on_mosquitto)
+
+
+def test_a_restarted_coordinator_calls_those_who_are_there_and_say_nothing(
+    tmp_path: Path, on_mosquitto: Outcome
+) -> None:
+    """The devices do not speak first: who is not told of by a retained presence must be called by name."""
+    outcome = Rig(EXTERNAL, tmp_path, silent_after_kill=True).kill(FaultPoint.AFTER_COMMIT, 2, SAID)
+    check(outcome, on_mosquitto)
+    assert "called 3 devices by name" in outcome.log
 
 
 def test_links_to_it_that_break_delay_double_and_reorder(tmp_path: Path, on_mosquitto: Outcome) -> None:

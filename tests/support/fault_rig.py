@@ -155,7 +155,10 @@ class Rig:
         connections: int = 1,
         engine: str = "process",
         aggregators: int = 0,
+        silent_after_kill: bool = False,
     ) -> None:
+        self.silent_after_kill = silent_after_kill  # then a device speaks only when it is spoken to
+        self._silent = False
         self.engine, self.aggregators = engine, aggregators
         self.environment: dict[str, str] = {}
         self.connections = connections
@@ -184,6 +187,7 @@ class Rig:
                 assert process.returncode == -signal.SIGKILL, f"{fault}: it did not come there ({process.returncode})"
                 self._hear_the_last(devices)
                 lost_at_kill = _told(devices) - self._kept(fleet)
+                self._silent = self.silent_after_kill
                 process = self._coordinate(fleet, directory, "")
             self._serve(devices, process, disturb)
             assert process.stdout is not None
@@ -231,7 +235,7 @@ class Rig:
                 disturb(devices)
             if not sum(device.step() for device in devices):
                 time.sleep(0.005)
-                for device in devices:
+                for device in [] if self._silent else devices:
                     device.nudge()
 
     def _hear_the_last(self, devices: list[RigDevice]) -> None:
