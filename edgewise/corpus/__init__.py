@@ -21,7 +21,9 @@ __all__ = ["generate", "words"]
 _NOT_RULES = ("spelling.txt", "typos.txt")
 
 
-def generate(people: int = 200, seed: int = 0, messages: tuple[int, int] = (40, 600)) -> dict[str, list[str]]:
+def generate(
+    people: int = 200, seed: int = 0, messages: tuple[int, int] = (40, 600), *, apart: bool = False
+) -> dict[str, list[str]]:
     """Return `people` people's messages by device name, the same for the same arguments on every machine.
 
     A person depends on `seed` and their place alone, so ten people are the first ten of two hundred, and a person's
@@ -31,6 +33,7 @@ def generate(people: int = 200, seed: int = 0, messages: tuple[int, int] = (40, 
         people: how many.
         seed: another seed gives other people who speak the same language.
         messages: the fewest and the most that a person has written.
+        apart: each writes about one topic alone, the topics in turn: devices as unlike as this language allows.
 
     Raises:
         ConfigError: if there is nobody, or `messages` is not two numbers from 1 up, the lower first.
@@ -44,12 +47,14 @@ def generate(people: int = 200, seed: int = 0, messages: tuple[int, int] = (40, 
     if people < 1 or not 1 <= low <= high:
         raise ConfigError(f"corpus: expected people >= 1 and 1 <= fewest <= most messages, got {people} and {messages}")
     rules, short_forms, slips = _language()
+    topics = [name for name in rules if name.startswith("topic.")]
     names = [alternative.phrase[0] for alternative in rules["friend"].alternatives]
     found = {}
     for place in range(people):
         dice = Dice(seed, f"size/{place}")
         count = low + int((high - low + 1) * dice.part(3))
-        person = Person(seed, f"person/{place}", rules, short_forms, slips)
+        topic = topics[place % len(topics)] if apart else ""
+        person = Person(seed, f"person/{place}", rules, short_forms, slips, topic)
         found[f"{names[dice.below(len(names))]}-{place:03d}"] = [person.message() for _ in range(count)]
     return found
 

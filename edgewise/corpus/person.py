@@ -51,14 +51,16 @@ class _Taste:
 
 
 class Person:
-    """Somebody who writes messages; the same (seed, name) always writes the same ones."""
+    """Somebody who writes messages, about `topic` alone if one is named; the same arguments give the same ones."""
 
-    def __init__(self, seed: int, name: str, grammar: Grammar, short_forms: Variants, slips: Variants) -> None:
+    def __init__(
+        self, seed: int, name: str, grammar: Grammar, short_forms: Variants, slips: Variants, topic: str = ""
+    ) -> None:
         self._grammar = grammar
         self._dice = dice = Dice(seed, name)
         self._loyalty = 2 * LOYALTY - 1 + 2 * (1 - LOYALTY) * dice.part()
         self._tastes: dict[str, _Taste] = {}
-        self._topics, self._topic_totals = self._choose_topics()
+        self._topics, self._topic_totals = ([topic], [1.0]) if topic else self._choose_topics()
         self._saying, self._opener, self._link, self._closer = (
             2 * average * dice.part() for average in (SAYING, OPENER, LINK, CLOSER)
         )
