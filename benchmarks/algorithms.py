@@ -55,7 +55,7 @@ class Task:
 TASKS = {
     task.name: task
     for task in (
-        Task("digits-1", "accuracy", 0.85, 150, 10, 1, (0.03, 0.1, 0.3), (0.01, 0.03)),
+        Task("digits-1", "accuracy", 0.85, 150, 10, 1, (0.1, 0.3, 1.0), (0.01, 0.03)),
         Task("digits-10", "accuracy", 0.85, 100, 10, 10, (0.03, 0.1, 0.3), (0.01, 0.03)),
         Task("words", "top1", 0.25, 60, 10, 2, (1.0, 2.0, 4.0), (0.01, 0.03)),
     )

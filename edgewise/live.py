@@ -155,16 +155,15 @@ class RoundsView:
     def table(self, latest: int | None = None) -> RenderableType:
         """Return the table of all rounds, or of the latest so many."""
         rows = self._rows if latest is None else self._rows[-latest:]
-        table = Table(
-            title=f"{self._committed} of {counted(self._total, 'round')}",
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-            pad_edge=False,
-        )
-        width = self._console.width
-        shown = rows if width >= WIDE else fitted([narrowed(row) for row in rows], width)
-        for heading in shown[0] if shown else ():
-            table.add_column(heading, justify="left" if heading == "phase" else "right", no_wrap=True)
-        for row in shown:
-            table.add_row(*row.values())
-        return table
+        return rounds_table(rows, f"{self._committed} of {counted(self._total, 'round')}", self._console.width)
+
+
+def rounds_table(rows: Sequence[Mapping[str, str]], title: str, width: int) -> Table:
+    """Return the table of some rounds, given as `cells`, for a terminal of so many columns."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = rows if width >= WIDE else fitted([narrowed(row) for row in rows], width)
+    for heading in shown[0] if shown else ():
+        table.add_column(heading, justify="left" if heading == "phase" else "right", no_wrap=True)
+    for row in shown:
+        table.add_row(*row.values())
+    return table

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from edgewise.live import METRIC_NAMES, megabytes, number, percent
+from edgewise.live import METRIC_NAMES, cells, counted, megabytes, number, percent, rounds_table
 from edgewise.simulation.plots import SHARES
 from edgewise.simulation.result import Result, Row, metric_names
+
+ROWS_SHOWN = 8  # of the latest rounds, above the bar
 
 
 def value(name: str, found: float | None) -> str:
@@ -42,41 +46,69 @@ def duration(hours: float) -> str:
 
 
 class SimulationView:
-    """Shows rounds go by; a context manager."""
+    """Shows rounds go by, as demo and coordinator do, over a bar with the time left; a context manager.
+
+    Rounds may end by the hundred in a second: what is drawn of them is made four times a second, of the latest alone.
+    """
 
     def __init__(self, total: int, label: str = "", *, quiet: bool = False) -> None:
         self.console = Console(stderr=True, quiet=quiet)
-        self._label = f"{label}: " if label else ""
+        self._label = label
         self._total = total
-        self._latest = ""
-        self._progress = Progress(
+        self._done = 0
+        self._rows: deque[Mapping[str, Any]] = deque(maxlen=ROWS_SHOWN)
+        self._bar = Progress(
             TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("rounds"),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[latest]}"),
-            console=self.console, transient=True, disable=not self.console.is_terminal or quiet,
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), auto_refresh=False,
         )  # fmt: skip
-        self._task = self._progress.add_task(label or "simulating", total=total, latest="")
+        self._task = self._bar.add_task(label or "simulating", total=total)
+        watched = self.console.is_terminal and not quiet
+        self._live = (
+            Live(console=self.console, get_renderable=self._drawn, refresh_per_second=4, transient=True)
+            if watched
+            else None
+        )
 
     def __enter__(self) -> SimulationView:
-        self._progress.start()
+        if self._live:
+            self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if self._live:
+            self._live.stop()
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Take a round that has ended."""
-        if row.get("evaluated"):
-            names = metric_names([row])
-            self._latest = "  ".join(f"{heading(name)} {value(name, row[name])}" for name in names)
-        done = row["version"] if row["phase"] == "committed" else None
-        self._progress.update(self._task, completed=done, latest=f"{self._latest}  {duration(row['hours'])} virtual")
+        self._rows.append(row)
+        if row["phase"] == "committed":
+            self._done = row["version"]
+            self._bar.update(self._task, completed=self._done)
+        who = f"{self._label}: " if self._label else ""
         if row["reason"]:
-            self.console.print(f"{self._label}round {row['round']} was abandoned: {row['reason']}.", style="yellow")
-        if not self.console.is_terminal and (row.get("evaluated") or row["round"] % 100 == 0):
-            words = (
-                f"{self._label}round {row['round']} of {self._total}  {self._latest}  {duration(row['hours'])} virtual"
-            )
-            self.console.print(words, soft_wrap=True, highlight=False)
+            self.console.print(f"{who}round {row['round']} was abandoned: {row['reason']}.", style="yellow")
+        if self._live is None and (row.get("evaluated") or row["round"] % 100 == 0):
+            measured = [f"{heading(name)} {value(name, row[name])}" for name in metric_names([row])]
+            words = [f"{who}round {row['round']} of {self._total}", *measured, f"{duration(row['hours'])} virtual"]
+            self.console.print("  ".join(words), soft_wrap=True, highlight=False)
+
+    def table(self) -> Table:
+        """Return the table of the latest rounds."""
+        rows = list(self._rows)
+        names = list(dict.fromkeys(name for row in rows for name in metric_names([row]) if name != "loss"))
+        title = f"{self._label + ': ' if self._label else ''}{self._done} of {counted(self._total, 'round')}"
+        return rounds_table([_cells(row, names) for row in rows], title, self.console.width)
+
+    def _drawn(self) -> RenderableType:
+        return Group(self.table(), self._bar) if self._rows else self._bar
+
+
+def _cells(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
+    """Return a round's cells: those of every live view, its metrics in their own units, and the fleet's time."""
+    shared = list(cells(row, ()).items())
+    place = [name for name, _ in shared].index("MB up")
+    measured = [(heading(name), value(name, row.get(name))) for name in names]
+    return dict([*shared[:place], *measured, *shared[place:], ("virtual", duration(row["hours"]))])
 
 
 def summary(results: Mapping[str, Result]) -> Table:

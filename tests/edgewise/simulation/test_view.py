@@ -1,0 +1,45 @@
+"""What a person sees of a simulation: the table of demo and coordinator, in a simulation's units."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from edgewise.simulation.view import SimulationView
+
+
+def row(number: int, **more: Any) -> dict[str, Any]:
+    return {
+        "round": number, "phase": "committed", "version": number, "selected": 12, "reported": 10, "bytes_up": 2_000_000,
+        "bytes_down": 3_000_000, "seconds": 61.5, "hours": 2.0, "reason": "", "train_loss": 1.25, **more,
+    }  # fmt: skip
+
+
+def test_the_latest_rounds_stand_in_the_table_of_every_live_view() -> None:
+    view = SimulationView(400, "fedprox", quiet=True)
+    for number in range(1, 31):
+        view.add(row(number, evaluated=5, loss=1.5, accuracy=0.5))
+    console = Console(width=120)
+    with console.capture() as capture:
+        console.print(view.table())
+    text = capture.get()
+    assert "fedprox: 30 of 400 rounds" in text
+    headings = ["round", "phase", "selected", "reported", "loss", "accuracy %", "MB up", "MB down", "s", "virtual"]
+    assert [text.index(one) for one in headings] == sorted(text.index(one) for one in headings)
+    assert "50.00    2.00      3.00   61.5     2.0 h" in text
+    assert " 30 " in text
+    assert " 22 " not in text  # only the latest eight
+
+
+def test_where_nobody_watches_a_measured_round_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with SimulationView(3) as view:
+        view.add(row(1, evaluated=5, loss=1.5, accuracy=0.5))
+        view.add(row(2))
+        view.add(row(3, phase="abandoned", reason="only 2 devices"))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "round 1 of 3  loss 1.500  accuracy % 50.00  2.0 h virtual",
+        "round 3 was abandoned: only 2 devices.",
+    ]
