@@ -77,6 +77,16 @@ def test_the_recorded_round_is_of_the_protocol_that_we_speak() -> None:
     assert sorted(order, key=kinds.index) == order
 
 
+def test_the_arithmetic_of_ten_million_devices_is_what_its_command_prints() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks/scaling.py")]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    page = (ROOT / "docs/scaling.md").read_text("utf-8")
+    (told,) = re.findall(r"^```\n(online at once.*?)^```", page, re.M | re.S)
+    measured = "coordinator: GB of registry"  # the one line that depends on the interpreter
+    rows = [row for row in told.splitlines() if not row.startswith(measured)]
+    assert rows == [row for row in printed.partition("\n\n")[2].splitlines() if not row.startswith(measured)]
+
+
 @pytest.fixture(scope="module")
 def figures() -> dict[str, Any]:
     return runpy.run_path(str(ROOT / "scripts/draw-figures"))
