@@ -1,4 +1,4 @@
-"""A fleet on one machine over real sockets: `python benchmarks/fleet_load.py [--json] [--devices N] [--rounds N] …`.
+"""A fleet on one machine over real sockets: `python benchmarks/fleet_load.py [--json | --markdown] [--rounds N] …`.
 
 The real coordinator over Mosquitto with its default limits; devices that do everything but train: they check in, fetch
 the weights, and send prepared updates. Three tables:
@@ -7,7 +7,8 @@ the weights, and send prepared updates. Three tables:
 2. 100 devices and a 10k-parameter model, where only overhead counts;
 3. the streaming average against a plain NumPy add over the same bytes.
 
-The final weights are computed again, in float64 from the same updates, and compared. Needs Mosquitto.
+The final weights are computed again, in float64 from the same updates, and compared. Needs Mosquitto, and some minutes:
+`--rounds 5 --small-rounds 0` is the shortest run that still shows whether memory grows.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from typing import Any
 import numpy as np
 from light_fleet import examples_of, prepared_update
 from load_coordinator import SyntheticArtifact
+from load_tables import CASES, lines, page
 
 from edgewise.brokers.mosquitto import Mosquitto
 from edgewise_coordinator.aggregators.mean import StreamingMean
@@ -67,6 +69,7 @@ def main() -> None:
     parser.add_argument("--over-selection", type=float, default=1.0)
     parser.add_argument("--small-rounds", type=int, default=20, help="rounds of the second table, 0 for none")
     parser.add_argument("--json", action="store_true", help="one JSON line instead of tables")
+    parser.add_argument("--markdown", action="store_true", help="the tables as docs/scaling.md has them")
     a = parser.parse_args()
     raise_limit(a.devices)
     load = Load(a.devices, a.cohort, a.rounds, a.parameters, a.over_selection)
@@ -76,7 +79,11 @@ def main() -> None:
     if a.small_rounds:
         results["small"] = run(Load(100, 100, a.small_rounds, 10_000))
     results["average"] = average_rate(a.parameters)
-    print(json.dumps(results) if a.json else "\n".join(lines(results)))
+    print(json.dumps(results) if a.json else "\n".join((page if a.markdown else lines)(results)))
+    if any(
+        results[name]["lost"] or results[name]["committed"] < results[name]["rounds"] for name in CASES & results.keys()
+    ):
+        raise SystemExit("messages were lost, or rounds not committed")
 
 
 def raise_limit(devices: int) -> None:
@@ -222,42 +229,6 @@ def average_rate(parameters: int, updates: int = 8, repeats: int = 15) -> dict[s
             add(update)
         seconds[name] = min(seconds[name], time.perf_counter() - began)
     return {name: 4.0 * parameters * updates / best for name, best in seconds.items()}
-
-
-def lines(results: dict[str, Any]) -> Iterator[str]:
-    """Yield the tables."""
-    for name in ("large", "small"):
-        if name in results:
-            yield from table(results[name])
-            yield ""
-    yield f"peak memory with a quarter of the cohort: {results['quarter_cohort_peak_mb']:.0f} MB"
-    rate = results["average"]
-    for name in ("numpy_float64", "numpy_float32"):
-        share = rate["streaming"] / rate[name]
-        yield (
-            f"streaming average {rate['streaming'] / 1e9:.2f} GB/s, {name.replace('_', ' ')} add "
-            f"{rate[name] / 1e9:.2f} GB/s: {share:.0%}"
-        )
-
-
-def table(r: dict[str, Any]) -> Iterator[str]:
-    """Yield one run's table."""
-    yield f"{r['devices']:,} devices connected, {r['cohort']} a round, {r['parameters']:,} parameters"
-    yield f"  rounds committed               {r['committed']} of {r['rounds']}"
-    yield f"  rounds a minute                {r['rounds_a_minute']:.1f}"
-    yield f"  seconds a round                {60 / r['rounds_a_minute']:.2f}"
-    yield f"  last report to next assignment {r['gap_median']:.2f} s median, {r['gap_most']:.2f} s at most"
-    yield f"  coordinator: peak memory       {r['peak_mb']:.0f} MB"
-    yield f"  memory after the first, last   {r['memory_first_mb']:.0f} MB, {r['memory_last_mb']:.0f} MB"
-    yield f"  coordinator: CPU a round       {r['coordinator_cpu_a_round']:.2f} s"
-    up, down, graph = r["bytes_up"], r["bytes_down"], r["graph_bytes"]
-    yield f"  bytes up                       {up:,} = {up / r['ideal_up']:.3f} × (cohort × weights)"
-    yield f"  bytes down                     {down:,}, of them {graph:,} for the graph, which each device fetches once"
-    yield f"                                 the rest = {(down - graph) / r['ideal_down']:.3f} × (cohort × weights)"
-    yield f"  reports acknowledged, recorded {r['acknowledged']}, {r['reports']}"
-    yield f"  messages lost                  {r['lost']}   (dropped by the broker {r['dropped_by_broker']}, sent again "
-    yield f"                                 {r['chunks_sent_again']}, refused {r['refused']})"
-    yield f"  weights against float64        differ by {r['largest_error']:.1e} at most"
 
 
 if __name__ == "__main__":
