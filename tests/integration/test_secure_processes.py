@@ -36,7 +36,11 @@ SECURE = ("--secure-aggregation", "--evaluate-every", "0", "--over-selection", "
 
 
 def watch(fleet: ProcessFleet, victim: str, at: type[Body]) -> dict[str, np.ndarray]:
-    """Read what each device adds to the sum from its folder as it uploads, and kill one after it has said a word."""
+    """Read what each device adds to the sum from its folder as it uploads, and kill one after it has said a word.
+
+    It ends with the first signed consent: all updates are in by then. (One without a signature only asks who survived,
+    and may come before a slow device's update.)
+    """
     words: dict[str, np.ndarray] = {}
 
     def seen(device: str, body: Body) -> bool:
@@ -44,7 +48,7 @@ def watch(fleet: ProcessFleet, victim: str, at: type[Body]) -> dict[str, np.ndar
             words[device] = np.fromfile(fleet.folder / device / "session/update", "<u4")
         if device == victim and isinstance(body, at) and fleet.devices[victim].poll() is None:
             fleet.kill(victim)
-        return isinstance(body, SecureConsent)
+        return isinstance(body, SecureConsent) and bool(body.signature)
 
     fleet.until(seen)
     return words
