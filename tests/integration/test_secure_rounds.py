@@ -378,7 +378,7 @@ def test_noise_by_the_devices_is_accounted_for_and_its_budget_ends_the_run(
     assert [row.privacy["epsilon"] for row in done] == pytest.approx(costs[:2])
     assert [row.privacy["zcdp"] for row in done] == pytest.approx([promise.noise.rho(1), promise.noise.rho(2)])
     assert {row.privacy["mechanism"] for row in done} == {"skellam"}
-    assert "even if only 3 of at most 4 devices do not drop out and 0 of those add none" in done[0].privacy["assumes"]
+    assert "with as few as 3 of at most 4 devices in it, 0 of which may add none" in done[0].privacy["assumes"]
     assert "in at most 9 rounds in all" in done[0].privacy["assumes"]
     assert [row.train_loss for row in done] == [None, None]
     check_exact(it, done[0].round_id, 1, terms)

@@ -87,11 +87,10 @@ class SharedPrivacy:
             who += f", and in at most {self.participations} rounds in all, likewise"
         return (
             f"{who}; neighbours differ in all that one device ever reports, replaced by zeros; each device adds its"
-            f" share of the noise ({KIND}) before it masks its update, so that a sum carries all of it even if only"
-            f" {noise.least} of at most {noise.form.cohort} devices do not drop out and"
-            f" {noise.least - noise.honest} of those add none; the coordinator is trusted with nothing but not to"
-            " invent devices, which certificates make impossible; the model's versions and the sums are covered,"
-            " evaluations are not"
+            f" share of the noise ({KIND}) before it masks its update, and a sum carries all of it with as few as"
+            f" {noise.least} of at most {noise.form.cohort} devices in it, {noise.least - noise.honest} of which may"
+            " add none; the coordinator is trusted with no update, but not to invent devices, unless an authority apart"
+            " from it enrols them; the model's versions and the sums are covered, evaluations are not"
         )
 
     def terms(self) -> dict[str, Any]:
