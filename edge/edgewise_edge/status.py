@@ -42,8 +42,13 @@ class Status:
             self.progress(work, Step(0, 0, 0.0))
 
     def progress(self, work: Work, step: Step) -> None:
-        """Tell the coordinator how far the work is, now and then; what is lost of it is not missed."""
+        """Tell the coordinator how far the work is, now and then; what is lost of it is not missed.
+
+        In a secure round it hears that the device is at it and no more: steps and loss of one device are in the sum.
+        """
         now = self._clock.now()
+        if work.asked.secure.cohort:
+            step = Step(0, 0, 0.0)
         if now >= self._progress_at:
             self._progress_at = now + PROGRESS_SECONDS
             body = Progress(work.asked.attempt, self.state, step.done, step.total, step.loss)

@@ -47,7 +47,7 @@ OPTIONS = [
     ("--compress", "clip-0.1"),
     ("--privacy", "dp-fedavg", "--clip-norm", "0.05", "--noise-multiplier", "0.5", "--clip-quantile", "0.5"),
     ("--aggregators", "2"),
-    ("--secure-aggregation", "--compress", "clip-0.05", "--secure-noise", "0.5"),
+    ("--secure-aggregation", "--privacy", "dp-fedavg", "--clip-norm", "0.05", "--noise-multiplier", "0.5"),
 ]
 
 

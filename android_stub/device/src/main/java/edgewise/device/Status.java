@@ -43,10 +43,14 @@ final class Status {
         }
     }
 
-    /** Tells the coordinator how far the work is, now and then; what is lost of it is not missed. */
-    void progress(Work work, LocalTraining.Step step) {
+    /**
+     * Tells the coordinator how far the work is, now and then; what is lost of it is not missed. In a secure round it hears
+     * that the device is at it and no more: steps and loss of one device are in the sum.
+     */
+    void progress(Work work, LocalTraining.Step now) {
         if (clock.now() < progressAt) return;
         progressAt = clock.now() + PROGRESS_SECONDS;
+        LocalTraining.Step step = work.asked().secure().cohort() > 0 ? LocalTraining.Step.NONE : now;
         link.say(Progress.ABSENT.withAttempt(work.asked().attempt()).withState(state.ordinal()).withDone(step.done())
                 .withTotal(step.total()).withLoss(step.loss()), work.round(), 0, "");
     }
