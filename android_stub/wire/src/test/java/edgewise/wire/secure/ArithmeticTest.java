@@ -10,6 +10,7 @@ import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import edgewise.wire.Bytes;
 import edgewise.wire.Golden;
+import edgewise.wire.Messages.SecureTerms;
 import edgewise.wire.errors.ConfigError;
 import edgewise.wire.errors.InputError;
 import edgewise.wire.random.Pcg64;
@@ -72,6 +73,18 @@ class ArithmeticTest {
             for (int i = 0; i < drawn.length; i++) Bytes.putI64(all, 8 * i, drawn[i]);
             for (int i = 0; i < 8; i++) assertEquals(entry.getAsJsonArray("first").get(i).getAsLong(), drawn[i]);
             assertEquals(entry.get("all").getAsString(), Bytes.hex(Bytes.hash(all)), entry.toString());
+        }
+    }
+
+    @Test
+    void aDeviceWorksOutTheNoiseOfASumAsPythonDoes() {
+        for (JsonElement one : entries("multipliers")) {
+            JsonObject entry = one.getAsJsonObject();
+            SecureTerms terms = new SecureTerms(entry.get("cohort").getAsLong(), entry.get("least").getAsLong(),
+                    entry.get("value_bits").getAsInt(), entry.get("range").getAsDouble(), 1, entry.get("noise").getAsDouble(),
+                    entry.get("clip").getAsDouble());
+            double expected = Double.parseDouble(entry.get("multiplier").getAsString());
+            assertEquals(expected, Noise.multiplier(terms, entry.get("numbers").getAsLong()), 1e-12 * expected, entry.toString());
         }
     }
 
