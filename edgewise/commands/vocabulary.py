@@ -19,6 +19,7 @@ from edgewise_coordinator.discovery.server import Discovery
 from edgewise_coordinator.server import directory_lock
 from edgewise_coordinator.settings import RoundSettings
 from edgewise_wire.errors import ConfigError, RunError
+from edgewise_wire.files import write_durably
 from edgewise_wire.transport.mqtt import MqttTransport
 
 STOPPED = 130
@@ -119,13 +120,16 @@ def discover(directory: Path, out: Path, as_json: bool, **o: Any) -> None:
         raise click.exceptions.Exit(STOPPED)
     write_vocabulary(out, search.words)
     spent = hitters.spent
+    told = {"words": len(search.words), "file": str(out), "epsilon": spent.epsilon, "delta": spent.delta}
+    told |= {"method": o["method"], "assumes": hitters.assumptions}
+    beside = out.with_name(out.name + ".privacy.json")  # the guarantee goes where the words go
+    write_durably(beside, (json.dumps(told, indent=2) + "\n").encode())
     if as_json:
-        told = {"words": len(search.words), "file": str(out), "epsilon": spent.epsilon, "delta": spent.delta}
-        click.echo(json.dumps(told | {"assumes": hitters.assumptions}))
+        click.echo(json.dumps(told))
     else:
         click.echo(
             f"{len(search.words)} words in {out}: ε = {spent.epsilon:.3g} at δ = {spent.delta:g}, if"
-            f" {hitters.assumptions}."
+            f" {hitters.assumptions}; this stands in {beside.name}, too."
         )
 
 

@@ -113,7 +113,8 @@ def test_the_command_finds_words_over_a_broker_and_writes_them_with_their_guaran
             devices.join(30)
     assert (tmp_path / "words.txt").read_text().split() == ["is", "it", "so"]
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert told["words"] == 3
+    assert told == json.loads((tmp_path / "words.txt.privacy.json").read_text())
+    assert (told["words"], told["method"]) == (3, "counts")
     assert told["delta"] == 1e-6
     assert 10_000 < told["epsilon"] <= 20_000
     assert "votes in every one of 3 rounds" in told["assumes"]

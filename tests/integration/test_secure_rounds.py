@@ -33,11 +33,16 @@ from edgewise_wire.artifact import Artifact
 from edgewise_wire.codec import decode
 from edgewise_wire.errors import ConfigError, ProtocolError
 from edgewise_wire.messages import (
+    Accept,
     Assignment,
+    BlobRequest,
     Body,
+    CheckIn,
     Decline,
+    Progress,
     SecureConsent,
     SecureKeys,
+    SecurePledge,
     SecureReveal,
     SecureShares,
     SecureTerms,
@@ -295,7 +300,14 @@ def test_nothing_that_is_said_tells_of_one_device(
     """Examples, loss and steps are in the sum alone; what is uploaded has the bytes of noise (false alarm 1e-11)."""
     terms = SecureTerms(value_bits=21, range=4.0, weight_max=64)  # with six devices: 24 bits, three whole bytes
     it = fleet(tmp_path, fixture_dir, monkeypatch, rounds=3, terms=terms)
+    for agent in it.agents.values():  # who insists on secure rounds does not tell of its examples, either
+        monkeypatch.setattr(agent._availability, "_policy", lambda: Policy(require_secure_aggregation=True))
     it.run()
+    masked = (SecureKeys, SecureShares, SecurePledge, UploadRequest, UploadChunk, SecureConsent, SecureReveal)
+    bare = [body for _, _, body in it.said if not isinstance(body, masked)]
+    assert {type(body) for body in bare} <= {CheckIn, Accept, Progress, BlobRequest}
+    assert {(b.train_examples, b.held_out_examples) for b in bare if isinstance(b, CheckIn)} <= {(1, 1), (1, 0)}
+    assert {(b.done, b.total, b.loss) for b in bare if isinstance(b, Progress)} == {(0, 0, 0.0)}
     requests = [body for _, _, body in it.said if isinstance(body, UploadRequest)]
     assert requests
     assert all((r.examples, r.loss, r.steps, r.seconds) == (1, 0.0, 0, 0.0) for r in requests)
