@@ -10,6 +10,8 @@ import click
 from click.core import ParameterSource
 from rich.console import Console
 
+from edgewise.privacy_options import privacy_options
+from edgewise.promises import spent_words
 from edgewise.recipes import recipe_options
 from edgewise.simulation.compare import applying, folder_of, variants
 from edgewise.simulation.population import PRESETS
@@ -47,6 +49,7 @@ NOT_OPTIONS = ("model", "data", "directory", "workers", "engine", "resume", "com
 )
 @click.option("--compress-down", default="", help="How new versions are, such as lloyd-4. [default: as they are]")
 @recipe_options
+@privacy_options
 @click.option(
     "--compare", "compare_with",
     help="Algorithms to run one after the other on the same cohorts and seeds: fedavg,fedprox:mu=0.1,scaffold.",
@@ -175,6 +178,13 @@ def _tell(results: dict[str, Result], given: dict[str, Any], target: tuple[str, 
     for label, result in results.items():
         if target:
             console.print(_reached(label, result, *target), highlight=False)
+        promised = next((row["privacy"] for row in reversed(result.history) if row.get("privacy")), None)
+        if promised:
+            who = f"{label}: " if label else ""
+            console.print(
+                f"{who}Privacy, were the noise secret: {spent_words(promised)}; it rests on this: {promised['assumes']}.",
+                highlight=False,
+            )
     where = given["directory"]
     console.print(f"History, model, devices and plot: {where}  (report: edgewise report {where})", highlight=False)
     if given["as_json"]:

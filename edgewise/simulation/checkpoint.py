@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewise.simulation.private import Spent
 from edgewise.simulation.roster import Kept
 from edgewise.simulation.timeline import Event, Moment
 from edgewise_coordinator.machine import Participant, Status
@@ -36,6 +37,7 @@ class Checkpoint:
         counted: device to the last round whose report became part of a version, where devices keep something.
         older: versions that devices at work started from.
         rows: how many lines of the history belong to it.
+        spent: what a private run has released.
     """
 
     weights: Flat
@@ -50,6 +52,7 @@ class Checkpoint:
     counted: dict[int, int] = field(default_factory=dict)
     older: dict[int, Flat] = field(default_factory=dict)
     rows: int = 0
+    spent: Spent = field(default_factory=Spent)
 
 
 def save(state: Checkpoint, path: Path) -> None:
@@ -73,6 +76,7 @@ def save(state: Checkpoint, path: Path) -> None:
         "format": FORMAT, "version": state.version, "round_id": state.round_id, "number": state.number,
         "abandoned": state.abandoned, "rows": state.rows, "counted": sorted(state.counted.items()),
         "now": state.moment.now, "events": state.moment.events, "carried": carried, "algorithm": plain,
+        "spent": state.spent,
     }  # fmt: skip
     arrays["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
     buffer = io.BytesIO()
@@ -105,4 +109,5 @@ def load(path: Path) -> Checkpoint:
         moment=moment, took_part=arrays["took_part"], version=facts["version"], round_id=facts["round_id"],
         number=facts["number"], abandoned=facts["abandoned"], counted={int(d): int(r) for d, r in facts["counted"]},
         older={int(n.partition("/")[2]): a for n, a in arrays.items() if n.startswith("older/")}, rows=facts["rows"],
+        spent=Spent(tuple(facts["spent"][0]), facts["spent"][1]),
     )  # fmt: skip

@@ -23,6 +23,7 @@ class Job(NamedTuple):
         version: of the weights that it starts from.
         staleness: how many versions the model has moved on since.
         control_round: the round after which its own control variate (or residual) is in force, 0 for none.
+        encoding: of its update, where it changes from round to round; empty for the setup's.
     """
 
     device: int
@@ -30,12 +31,14 @@ class Job(NamedTuple):
     version: int
     staleness: int = 0
     control_round: int = 0
+    encoding: str = ""
 
 
 class Done(NamedTuple):
     """What came of a job; `norm` is the L2 norm of the update, `factor` what it was shrunk by.
 
-    `error` says why there is no update; then nothing of it was added to the sum.
+    `within` says of an encoding that clips whether it left the update alone. `error` says why there is no update; then
+    nothing of it was added to the sum.
     """
 
     device: int
@@ -45,6 +48,7 @@ class Done(NamedTuple):
     norm: float = 0.0
     factor: float = 1.0
     error: str = ""
+    within: bool = True
 
 
 class Measured(NamedTuple):

@@ -15,16 +15,21 @@ from typing import Any
 
 import numpy as np
 
+from edgewise.privacy_options import promised
 from edgewise.recipes import defaults, plan
 from edgewise.simulation import checkpoint
 from edgewise.simulation.data import TaskData
 from edgewise.simulation.engines import Engine, Inline
 from edgewise.simulation.jobs import Measured, Setup
 from edgewise.simulation.population import FleetModel, fleet_model
+from edgewise.simulation.private import PrivateSimulation
 from edgewise.simulation.result import DeviceTable, Result, Row, weights_of
 from edgewise.simulation.simulator import Parts, Simulator
 from edgewise.simulation.sources import open_data
+from edgewise_coordinator.privacy.opening import check_private
+from edgewise_coordinator.privacy.settings import PrivacySettings
 from edgewise_coordinator.recipe import Recipe
+from edgewise_coordinator.selection.limited import limited
 from edgewise_coordinator.settings import RoundSettings, Settings, TrainingSettings
 from edgewise_coordinator.update_transforms import chain, staleness_discount, unchanged
 from edgewise_wire.artifact import Artifact
@@ -68,6 +73,16 @@ class Options:
     drop_out: float | None = None
     trace: str = ""
     seed: int = 0
+    privacy: str = "none"
+    clip_norm: float | None = None
+    clip_quantile: float | None = None
+    noise_multiplier: float | None = None
+    epsilon: float | None = None
+    delta: float | None = None
+    population: int | None = None
+    participations: int | None = None
+    bands: int | None = None
+    restart_every: int | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
     def settings(self, data: TaskData) -> Settings:
@@ -96,7 +111,14 @@ class Options:
         options = {**defaults(), "compress": self.compress, **self.recipe}
         if options["algorithm"] == "scaffold" and options["fleet_size"] is None:
             options["fleet_size"] = len(data.devices)
+        if self.privacy != "none" and options["weighting"] is None:
+            options["weighting"] = "uniform"  # a promise needs it; what was asked for otherwise is refused
         return options
+
+    def promise(self, data: TaskData) -> PrivacySettings | None:
+        """Return what is promised of privacy. Raises ConfigError as `promised`."""
+        own = {name: getattr(self, name) for name in Options.__dataclass_fields__ if name != "recipe"}
+        return promised({**self.recipe_options(data), **own}, None)
 
     def model(self) -> FleetModel:
         """Return the virtual fleet. Raises ConfigError or DataError if there is none such."""
@@ -138,16 +160,24 @@ class Run:
         found = self._open(model, resume)
         self.rows: list[Row] = self._read_rows(found.rows) if found else []
         spool = "" if recipe.aggregator.name == "mean" else str(make_folder(directory / "spool"))
+        promise = options.promise(data)
+        if promise is not None:
+            check_private(recipe, self.settings)
         self._states = bool(made.algorithm.client.correction) or get(options.compress).stateful
+        self._keeps = self._states or promise is not None  # something outside of the checkpoint that must fit it
         setup = Setup(
             str(directory / UNTRAINED), made.algorithm.client, chosen, self.settings.training, options.seed,
             self.settings.uploads.max_norm, spool, str(directory / "states") if self._states else "",
         )  # fmt: skip
+        size = parameters(self.artifact.manifest.weights)
+        private = None if promise is None else PrivateSimulation(promise, directory, size, options.seed)
+        most = promise.participations if promise is not None else 0
+        chooses = limited(most, self._taken, made.selection)
         parts = Parts(
-            self.artifact, data, self.settings, recipe, made.selection, options.model(), directory,
-            options.evaluation_devices,
+            self.artifact, data, self.settings, recipe, chooses, options.model(), directory,
+            options.evaluation_devices, private,
         )  # fmt: skip
-        self.engine = make_engine(engine, setup, data, workers, recipe.size(parameters(self.artifact.manifest.weights)))
+        self.engine = make_engine(engine, setup, data, workers, recipe.size(size))
         try:
             self.simulator = Simulator(parts, self.engine, found)
         except BaseException:
@@ -167,7 +197,11 @@ class Run:
             while not simulator.finished and not stop():
                 row = simulator.step()
                 self._add(row, on_row)
-                if self._states or time.monotonic() - self._saved_at > CHECKPOINT_SECONDS:
+                if (
+                    self._states
+                    or self.simulator.parts.private
+                    or time.monotonic() - self._saved_at > CHECKPOINT_SECONDS
+                ):
                     self.save()
         finally:
             self.save()
@@ -214,6 +248,9 @@ class Run:
         self.rows.append(row)
         self._unwritten.append(row)
         on_row(row)
+
+    def _taken(self) -> dict[str, int]:
+        return dict(zip(self.data.devices, self.simulator.state.took_part.tolist(), strict=True))
 
     def _note_devices(self, which: str) -> None:
         measured = self.simulator.last_measured
@@ -373,6 +410,8 @@ def on_wire(
 
     if options.fleet != "ideal" or options.trace or options.drop_out:
         raise ConfigError("wire: messages take no virtual time and devices are always there; leave the fleet 'ideal'")
+    if options.privacy != "none":
+        raise ConfigError("wire: the coordinator's noise is secret, and no seed gives it again; leave privacy out")
     if (directory / "run").exists() and not resume:
         raise InputError(f"{directory}: holds a simulation; go on with --resume, or choose another --dir")
     artifact = Artifact.load(model)
@@ -473,9 +512,10 @@ def _same(directory: Path, before: Mapping[str, Any], now: Mapping[str, Any]) ->
     for name in ("graph", "weights", "devices", "examples"):
         if before.get(name) != now[name]:
             raise DataError(f"{directory}: its {name} was {before.get(name)}, now it is {now[name]}; give it the same")
+    fixed = now["options"]["privacy"] != "none"  # more rounds are other noise
     for name, value in now["options"].items():
-        if name != "rounds" and before["options"].get(name) != value:
+        if (fixed or name != "rounds") and before["options"].get(name) != value:
             raise ConfigError(
-                f"{directory}: was begun with {name} {before['options'].get(name)!r}, not {value!r}; only rounds,"
-                " workers and engine may change"
+                f"{directory}: was begun with {name} {before['options'].get(name)!r}, not {value!r}; only"
+                f" {'' if fixed else 'rounds, '}workers and engine may change"
             )

@@ -21,10 +21,12 @@ from edgewise.simulation.data import TaskData, batches_a_pass
 from edgewise.simulation.engines import Engine, Partial
 from edgewise.simulation.jobs import Done, Job, Measured
 from edgewise.simulation.population import FleetModel, draw
+from edgewise.simulation.private import PrivateSimulation
 from edgewise.simulation.roster import Roster, VirtualClock
 from edgewise.simulation.timeline import Played, Reporter, Timeline, Workload
 from edgewise_coordinator.aggregators.base import Aggregation
 from edgewise_coordinator.aggregators.mean import StreamingMean
+from edgewise_coordinator.algorithms.base import Aggregate
 from edgewise_coordinator.buffered import BufferMachine
 from edgewise_coordinator.downlink import Downlink
 from edgewise_coordinator.machine import RoundMachine
@@ -55,6 +57,7 @@ class Parts:
     fleet: FleetModel
     directory: Path
     evaluation_devices: int = 0
+    private: PrivateSimulation | None = None
 
 
 class Simulator:
@@ -88,8 +91,8 @@ class Simulator:
 
     @property
     def complete(self) -> bool:
-        """Whether every version asked for exists and has been measured."""
-        return self.state.version >= self.parts.settings.rounds
+        """Whether every version asked for exists and has been measured, or one more would pass the privacy budget."""
+        return self.state.version >= self.parts.settings.rounds or self._spent()
 
     @property
     def finished(self) -> bool:
@@ -129,8 +132,11 @@ class Simulator:
         played, done, total = self._train()
         row = self._row(played, done, started)
         if played.committed:
+            clip = private.clip(state.spent) if (private := self.parts.private) else 0.0
             self._commit(played, done, total)
             row["version"] = state.version
+            if private:
+                row["privacy"] = private.figures(state.spent, clip)
         else:
             state.abandoned += 1
             self.clock.move_to(self.clock.now() + settings.cohort.retry_delay)
@@ -185,11 +191,13 @@ class Simulator:
     def _work(self, reporters: Sequence[Reporter], total: Aggregation) -> list[Done]:
         self._publish()
         buffered, state = self.parts.settings.buffer is not None, self.state
+        private, plain = self.parts.private, self.parts.settings.training.encoding
+        encoding = private.encoding(state.spent, plain) if private else ""
         order = sorted(reporters, key=lambda r: -int(self.work.steps[r.device]))  # the longest first: a short tail
         jobs = [
             Job(
                 r.device, r.round_id, r.version if buffered else state.version, r.staleness,
-                state.counted.get(r.device, 0),
+                state.counted.get(r.device, 0), encoding,
             )
             for r in order
         ]  # fmt: skip
@@ -216,7 +224,7 @@ class Simulator:
     def _commit(self, played: Played, done: list[Done], total: Aggregation) -> None:
         state = self.state
         recipe = self.parts.recipe
-        exact, algorithm = recipe.algorithm.step(state.exact, state.algorithm, recipe.aggregate(total, done))
+        exact, algorithm = recipe.algorithm.step(state.exact, state.algorithm, self._aggregate(played, done, total))
         before, weights = state.weights, self.downlink.publish(state.version + 1, exact, state.weights)
         state.version, state.weights, state.exact, state.algorithm = state.version + 1, weights, exact, algorithm
         state.abandoned = 0
@@ -229,6 +237,17 @@ class Simulator:
         if not isinstance(total, StreamingMean) and not self.parts.settings.keep_updates:
             shutil.rmtree(spool, ignore_errors=True)
             spool.mkdir(parents=True, exist_ok=True)
+
+    def _aggregate(self, played: Played, done: list[Done], total: Aggregation) -> Aggregate:
+        private, state = self.parts.private, self.state
+        if private is None or not isinstance(total, StreamingMean):
+            return self.parts.recipe.aggregate(total, done)
+        update, state.spent = private.release(state.spent, total.units(), done, played.selected)
+        return Aggregate(update, len(done), len(done))
+
+    def _spent(self) -> bool:
+        private, cohort = self.parts.private, self.parts.settings.cohort
+        return private is not None and not private.affords(self.state.spent, cohort.target)
 
     def _publish(self) -> None:
         state, control = self.state, self.parts.recipe.algorithm.client.control

@@ -30,8 +30,10 @@ from edgewise_edge.local_training import (
 )
 from edgewise_edge.next_word import examples_for
 from edgewise_edge.trainer import Trainer
+from edgewise_wire.encodings import clipping_norm
 from edgewise_wire.errors import InputError, ProtocolError, RunError
-from edgewise_wire.transforms import Key, get
+from edgewise_wire.transforms import Codec, Key, get
+from edgewise_wire.transforms.clip import within
 from edgewise_wire.weights import Flat, Weights, parameters, squares, to_bytes, unflatten
 
 NORM_SLACK = 1e-3  # a float32 sum of a million squares is good to about 1e-4
@@ -88,7 +90,8 @@ class Worker:
             factor = self._hand_in(job, local, update, norm if update is local.update else _norm(update), total)
         except (RunError, InputError, ProtocolError) as error:
             return Done(job.device, error=str(error))
-        return Done(job.device, local.examples, local.loss, local.steps, norm, factor)
+        inside = not job.encoding or within(local.update, clipping_norm(job.encoding))
+        return Done(job.device, local.examples, local.loss, local.steps, norm, factor, within=inside)
 
     def _update(self, job: Job, rng: np.random.Generator, vectors: Vectors) -> LocalUpdate:
         training = self.setup.training
@@ -126,15 +129,21 @@ class Worker:
 
     def _coded(self, job: Job, update: Flat) -> Flat:
         """Return what the coordinator makes of the update's encoding."""
-        if self.codec.name == "float32":
+        codec = self._codec(job)
+        if codec.name == "float32":
             return update
         key = Key(self.setup.seed, job.round_id, self.data.devices[job.device])
-        stateful = self.codec.stateful and self.states is not None
+        stateful = codec.stateful and self.states is not None
         residual = self.states.load(RESIDUAL, job.device, job.control_round) if stateful and self.states else None
-        encoded = self.codec.encode(update, key, residual)
+        encoded = codec.encode(update, key, residual)
         if encoded.residual is not None and self.states is not None:
             self.states.save(RESIDUAL, job.device, job.round_id, encoded.residual, job.control_round)
-        return self.codec.decode(encoded.data, len(update), key)
+        return codec.decode(encoded.data, len(update), key)
+
+    def _codec(self, job: Job) -> Codec:
+        if job.encoding and job.encoding != self.codec.name:
+            self.codec = get(job.encoding)
+        return self.codec
 
     def _hand_in(self, job: Job, local: LocalUpdate, update: Flat, norm: float, total: ExactSum) -> float:
         weight = self.recipe.weight(local.examples)

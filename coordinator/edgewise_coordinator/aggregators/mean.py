@@ -34,6 +34,10 @@ class StreamingMean:
         """Add what another process has summed, as `ExactSum.merge` does."""
         self._sum.merge(bits, terms, weight)
 
+    def units(self) -> NDArray[np.int64]:
+        """Return the sum in whole multiples of its grid, as `ExactSum.units` does."""
+        return self._sum.units()
+
     def result(self) -> Flat:
         """Return the mean."""
         return self._sum.mean()
