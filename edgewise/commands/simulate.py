@@ -181,10 +181,8 @@ def _tell(results: dict[str, Result], given: dict[str, Any], target: tuple[str, 
         promised = next((row["privacy"] for row in reversed(result.history) if row.get("privacy")), None)
         if promised:
             who = f"{label}: " if label else ""
-            console.print(
-                f"{who}Privacy, were the noise secret: {spent_words(promised)}; it rests on this: {promised['assumes']}.",
-                highlight=False,
-            )
+            words = f"{who}Privacy, were the noise secret: {spent_words(promised)}."
+            console.print(f"{words} It rests on this: {promised['assumes']}.", highlight=False)
     where = given["directory"]
     console.print(f"History, model, devices and plot: {where}  (report: edgewise report {where})", highlight=False)
     if given["as_json"]:
