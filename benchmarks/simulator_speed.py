@@ -42,7 +42,7 @@ def export(case: str, path: Path) -> None:
             "from edgewise_models.next_word import NextWord, NextWordModule, MARKS\n"
             "from edgewise_models.writer import write_artifact\n"
             "from edgewise_models.next_word_reference import prove_next_word\nfrom functools import partial\n"
-            "config = NextWord(); module = NextWordModule(config)\n"
+            "config = NextWord(batch=16); module = NextWordModule(config)\n"
             "words = tuple(f'w{n}' for n in range(config.vocabulary - MARKS))\n"
             "write_artifact(PATH, module.functions(), module.weights, module.facts('large', words),\n"
             "               prove=partial(prove_next_word, config=config), offsets=module.offsets)\n"
