@@ -189,7 +189,9 @@ def _mapped(pid: int | str) -> dict[str, float]:
 def _model(folder: Path) -> Path:
     words, path = folder / "words.txt", folder / "model.tflite"
     words.write_text("\n".join(f"word{n}" for n in range(9_996)))
-    _edgewise("export", "next-word", "--out", path, "--vocabulary", words, "--low-memory", "--no-corrected")
+    _edgewise(
+        "export", "next-word", "--out", path, "--vocabulary", words, "--batch", BATCH, "--low-memory", "--no-corrected"
+    )
     return path
 
 

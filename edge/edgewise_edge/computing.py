@@ -24,7 +24,7 @@ from edgewise_edge.local_training import (
 )
 from edgewise_edge.progress import NOTHING_DONE, Step
 from edgewise_edge.session import SessionFolder, Work
-from edgewise_edge.weights_file import read_weights
+from edgewise_edge.weights_file import read_weights, room_on_disk
 from edgewise_wire.blobs import BlobStore, make_ref
 from edgewise_wire.encodings import clipping_norm
 from edgewise_wire.errors import RunError
@@ -80,6 +80,7 @@ def compute(host: Host, job: Job) -> Generator[Step, None, Computed]:
         trainer, weights, examples,
         epochs=asked.epochs, learning_rate=asked.learning_rate, max_examples=job.most,
         rng=device_generator(asked.seed, job.work.round, job.device), correction=_correction(job, blobs, trainer),
+        out=room_on_disk(job.home.session / "difference", len(weights)),
     )  # fmt: skip
     del trainer  # its memory is as large as all that follows; a host may keep it for the next round
     figures = {"examples": update.examples, "steps": update.steps, "loss": update.loss, "norm": update.norm}

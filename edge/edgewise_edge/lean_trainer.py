@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgewise_edge.mapped import drop_mapped_pages, let_go
+from edgewise_edge.mapped import drop_file_pages, let_go
 from edgewise_edge.trainer import Trainer
 from edgewise_wire.artifact import Artifact
 from edgewise_wire.errors import UnavailableError
@@ -53,7 +53,7 @@ class LeanTrainer(Trainer):
                     let_go(weights[spec.name])
             self._session = self._opened(str(self._scratch), self._threads)
             self.weight_views()  # the first signature that runs fills the variables; these are needed anyway
-            drop_mapped_pages(self._scratch)
+            drop_file_pages()  # before the first step takes what a step takes
         except OSError as error:
             raise UnavailableError(f"the model cannot be written to the disk ({error.strerror})") from error
         finally:

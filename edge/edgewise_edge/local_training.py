@@ -300,7 +300,7 @@ def _difference(trainer: TrainerLike, weights: Flat, out: Flat | None) -> tuple[
         array = local[spec.name]
         check_one(array, spec)
         subtract(array.reshape(-1), weights[place], out=update[place])
-    total = squares(update)  # one pass that says yes for nearly every update
+    total = _squares(update)  # one pass that says yes for nearly every update
     if not math.isfinite(total):
         _check_finite(update, places)
     return update, math.sqrt(total) if total < math.inf else total
@@ -312,6 +312,17 @@ def _subtract_lent(own: Array, lent: Array, out: Array) -> None:
         block = slice(at, at + BLOCK)
         np.subtract(own[block], lent[block], out=out[block])
         let_go(lent)
+        let_go(out)
+
+
+def _squares(update: Flat) -> float:
+    if not mapped(update):
+        return squares(update)
+    total = 0.0
+    for at in range(0, len(update), BLOCK):
+        total += squares(update[at : at + BLOCK])
+        let_go(update)
+    return total
 
 
 def _check_finite(update: Flat, places: Iterable[tuple[WeightSpec, slice]]) -> None:

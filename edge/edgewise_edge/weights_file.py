@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -26,3 +27,18 @@ def read_weights(path: Path, trainer: TrainerLike, what: str = "weights") -> Fla
     if not np.isfinite(weights).all():
         raise ModelError(f"the round's {what} have numbers that are not finite")
     return weights
+
+
+def room_on_disk(path: Path, count: int) -> Flat:
+    """Return float32[count] that stands in a file without a name, so that memory need hold only what is worked on.
+
+    Raises:
+        OSError: if the disk has no room for it; written to, it can then no longer run out.
+    """
+    try:
+        with path.open("w+b") as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, WIRE_DTYPE.itemsize * count)
+            return np.asarray(np.memmap(file, np.float32, "r+", shape=(count,)))
+    finally:
+        path.unlink(missing_ok=True)

@@ -19,11 +19,12 @@ from edgewise_edge.host import DeviceHost
 from edgewise_edge.jobs import Job
 from edgewise_edge.lean_trainer import LeanTrainer
 from edgewise_edge.link import Identity
-from edgewise_edge.mapped import drop_mapped_pages, let_go
+from edgewise_edge.mapped import drop_file_pages, let_go
 from edgewise_edge.participation import Outcome, ParticipationLog
 from edgewise_edge.phases import Phase
 from edgewise_edge.session import Work
 from edgewise_edge.trainer import Trainer
+from edgewise_edge.weights_file import room_on_disk
 from edgewise_wire.artifact import Artifact
 from edgewise_wire.errors import ModelError, RunError
 from edgewise_wire.messages import Decline, Delta, EvaluationReport, Kind, ReportAck, UploadRequest
@@ -346,7 +347,41 @@ class TestLeanTrainer:
         np.arange(100_000, dtype="<f4").tofile(path)
         mapped = np.memmap(path, "<f4", "r")
         before = float(mapped.sum())
-        drop_mapped_pages(path)
+        drop_file_pages()
         assert float(mapped.sum()) == before
         let_go(np.asarray(mapped)[7:])
         assert float(mapped.sum()) == before
+
+    def test_the_code_that_only_the_start_needed_is_handed_back_and_comes_back(self):
+        code = """
+import numpy as np
+from edgewise_edge import runtime
+from edgewise_edge.mapped import drop_file_pages
+runtime.find()
+def held():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssFile"))
+before = held()
+drop_file_pages()
+after = held()
+assert np.linalg.norm(np.ones(4)) == 2.0 and np.random.default_rng(0).permutation(3).sum() == 3
+print(after / before)
+"""
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert float(done.stdout) < 0.5
+
+    def test_an_update_stands_in_a_file_without_a_name(self, tmp_path, monkeypatch):
+        room = room_on_disk(tmp_path / "difference", 100_000)
+        assert list(tmp_path.iterdir()) == []
+        room[:] = np.arange(100_000)
+        let_go(room)
+        assert room[99_999] == 99_999.0
+        assert room.dtype == np.float32
+
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "posix_fallocate", full)
+        with pytest.raises(OSError, match="No space left"):
+            room_on_disk(tmp_path / "difference", 100_000)
+        assert list(tmp_path.iterdir()) == []
