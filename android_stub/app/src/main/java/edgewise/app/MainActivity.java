@@ -13,6 +13,7 @@ import android.widget.TextView;
 import edgewise.android.Edgewise;
 import edgewise.device.store.ExampleStore.Example;
 import edgewise.device.store.ParticipationLog.Entry;
+import edgewise.device.store.ParticipationLog.Outcome;
 import edgewise.wire.errors.EdgewiseError;
 import edgewise.wire.transforms.Numbers;
 import java.io.ByteArrayOutputStream;
@@ -87,8 +88,10 @@ public final class MainActivity extends Activity {
     static String describe(Entry entry) {
         String when = DateFormat.getDateTimeInstance(DateFormat.SHORT, DateFormat.SHORT)
                 .format(new Date((long) (entry.began() * 1000)));
-        String sent = entry.bytesUp() == 0 ? "nothing of training sent"
-                : String.format(Locale.ROOT, "an update of %.2f MB sent", entry.bytesUp() / 1e6);
+        String sent = entry.bytesUp() > 0 ? String.format(Locale.ROOT, "an update of %.2f MB sent", entry.bytesUp() / 1e6)
+                : entry.outcome() != Outcome.REPORTED ? "nothing of training sent"
+                : entry.kind().equals("discover") ? "votes for beginnings of words sent"
+                : "how well the model foresees words sent";
         if (entry.bytesUp() > 0 && entry.clip() > 0) sent += ", no longer than " + Numbers.general(entry.clip());
         if (entry.bytesUp() > 0 && entry.noise() > 0) sent += ", noise of " + Numbers.general(entry.noise()) + " promised";
         return when + ": round " + entry.round() + " " + entry.outcome().word() + ", " + sent

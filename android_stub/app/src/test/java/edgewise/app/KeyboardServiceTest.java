@@ -132,5 +132,12 @@ public class KeyboardServiceTest {
                 1_420_000, 0.5, 1.0);
         String line = MainActivity.describe(entry);
         assertTrue(line, line.contains("round 7 reported, an update of 1.42 MB sent, no longer than 0.5, noise of 1 promised (counted)"));
+        assertTrue(MainActivity.describe(of("discover", Outcome.REPORTED)).contains("votes for beginnings of words sent"));
+        assertTrue(MainActivity.describe(of("evaluate", Outcome.REPORTED)).contains("how well the model foresees words"));
+        assertTrue(MainActivity.describe(of("train", Outcome.DECLINED)).contains("declined, nothing of training sent"));
+    }
+
+    private static Entry of(String kind, Outcome outcome) {
+        return new Entry("", 7, 1, kind, outcome, "", 1.7e9, 1.7e9, 20, 5, null, null, 2.0, 10, 0, 0, 0);
     }
 }

@@ -146,6 +146,36 @@ class SecureAgentTest {
     }
 
     @Test
+    void afterEveryReconnectItSaysAgainWhatItSaidLast() {
+        rig.tell(ROUND, assignment().withAggregator("agg-1"));
+        SecureKeys keys = rig.until(SecureKeys.class);
+        assertArrayEquals(keys.mask(), cut(SecureKeys.class).mask());
+        SecureShares shares = next(SecureShares.class, roster(keys));
+        assertArrayEquals(shares.data(), cut(SecureShares.class).data());
+        next(SecurePledge.class, circle.inbox(shares));
+        byte[] masked = rig.until(UploadRequest.class).update().hash();
+        assertArrayEquals(masked, cut(UploadRequest.class).update().hash());
+        assertEquals(1, rig.count(SecurePledge.class));
+        String up = edgewise.wire.Topics.deviceUp(Rig.FLEET, Rig.DEVICE); // the masked update alone goes to the aggregator
+        for (int i = 0; i < rig.said.size(); i++) {
+            if (rig.said.get(i).body() instanceof UploadRequest) assertEquals(up + "/agg-1", rig.saidOn.get(i));
+            if (rig.said.get(i).body() instanceof SecurePledge) assertEquals(up, rig.saidOn.get(i));
+        }
+    }
+
+    private <T extends Body> T cut(Class<T> kind) {
+        rig.said.clear();
+        rig.events.add(new edgewise.device.transport.Transport.Disconnected("cut"));
+        rig.steps(2);
+        assertEquals(0, rig.said.size()); // nothing is said into a link that is down
+        rig.events.add(new edgewise.device.transport.Transport.Connected());
+        T found = rig.until(kind);
+        edgewise.wire.Messages.CheckIn in = rig.last(edgewise.wire.Messages.CheckIn.class);
+        assertEquals(ROUND, in.resumeRound());
+        return found;
+    }
+
+    @Test
     void aSecondUnmaskingIsRefusedAlsoByTheNextProcess() {
         byte[] pledge = next(SecurePledge.class, share()).signature();
         rig.until(UploadRequest.class);

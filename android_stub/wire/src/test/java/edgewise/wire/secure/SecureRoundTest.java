@@ -107,6 +107,31 @@ class SecureRoundTest {
     }
 
     @Test
+    void inASparseGraphADeviceKnowsItsNeighboursAndSaysWhatPythonSays() {
+        JsonObject row = Golden.json("client.json").getAsJsonObject("sparse");
+        com.google.gson.JsonArray t = row.getAsJsonArray("terms");
+        SecureTerms terms = new SecureTerms(t.get(0).getAsLong(), t.get(1).getAsLong(), t.get(2).getAsInt(),
+                t.get(3).getAsDouble(), t.get(4).getAsLong(), t.get(5).getAsDouble(), t.get(6).getAsDouble());
+        String name = row.get("device").getAsString();
+        byte[] master = Bytes.hash(name.getBytes(java.nio.charset.StandardCharsets.US_ASCII)), data = bytes(row, "roster");
+        Member.Place place = new Member.Place("home", row.get("round").getAsLong(), name, 1);
+        Member member = new Member(place, terms, new Notes(master), null, null, Member.Rules.NONE);
+        assertEquals(row.get("shares").getAsString(), Bytes.hex(Bytes.hash(member.join(data, 0).data())));
+        List<Integer> near = new ArrayList<>();
+        for (JsonElement one : row.getAsJsonArray("neighbours")) near.add(one.getAsInt());
+        assertEquals(64, near.size());
+        assertEquals(near, Roster.read(data).neighbours(42));
+        SecureInbox inbox = new SecureInbox(1, bytes(row, "sharers"), bytes(row, "inbox"));
+        assertEquals(row.get("pledge").getAsString(), Bytes.hex(member.take(inbox).signature()));
+        int[] words = new int[502];
+        for (int i = 0; i < words.length; i++) words[i] = i;
+        Masking masking = member.masking(words);
+        byte[] masked = null;
+        for (int i = 0; i < 100 && masked == null; i++) masked = masking.step();
+        assertEquals(row.get("masked").getAsString(), Bytes.hex(Bytes.hash(masked)));
+    }
+
+    @Test
     void aProcessThatTakesTheNotesUpSaysTheSameAtEveryPoint() {
         JsonObject row = row("pi-3");
         Notes notes = new Notes(bytes(row, "master"));
