@@ -25,7 +25,7 @@ from split import STEPS, WORDS
 from table import as_json, draw, printed
 
 SAVED = Path(__file__).parent / "results/nus-sms.json"
-ROWS = ("frequent", "trigram", "central", "federated", "personalised")
+ROWS = ("frequent", "trigram", "central", "federated", "personalised", "central_trigram", "federated_own")
 Settings = TypeVar("Settings", Central, Federated, Personal)
 
 
@@ -89,6 +89,8 @@ def _found(rows: Rows, given: argparse.Namespace) -> tuple[dict[str, list[Entry]
         "central": lambda seed: rows.central(central, seed),
         "federated": lambda seed: rows.federated(fleet, seed),
         "personalised": lambda seed: rows.personalised(fleet, personal, seed),
+        "central_trigram": lambda seed: rows.central_trigram(central, seed),
+        "federated_own": lambda seed: rows.federated_own(fleet, seed),
     }
     found: dict[str, list[Entry]] = {}
     missing = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,15 +12,17 @@ from central import Central, some_rows
 from central import train as train_centrally
 from federated import Federated, Outcome, personalised
 from federated import train as train_federated
+from mixed import SHARES, Group, mixed
 from model import export, recall
 from results import Entry, Results, counted
 from split import Split, read_split
 from trigram import Trigram
 
-from edgewise.baselines import frequent_words
+from edgewise.baselines import Recall, frequent_words
 from edgewise.baselines import recall_of as recall_of_ids
 from edgewise_edge.trainer import Trainer
-from edgewise_wire.weights import Flat
+from edgewise_wire.artifact import Artifact
+from edgewise_wire.weights import Flat, unflatten
 
 Say = Callable[[str], None]
 
@@ -88,15 +90,17 @@ class Rows:
 
     def central(self, how: Central, seed: int, share: float = 1.0) -> Entry:
         """Return the recall of the model trained centrally, on a share of the text."""
-        settings = {**self._sizes(seed), **asdict(how), "share": share}
 
         def make() -> Entry:
-            train = some_rows(self.split.rows(self.split.train, for_evaluation=False), share, seed)
-            folder = self._folder("central", settings)
-            weights, history = train_centrally(self._model(seed), train, self.split, how, seed, folder, self.say)
+            weights, history = self._central(how, seed, share)
             return self._measured(self._model(seed), weights) | {"curve": history}
 
-        return self._get("central", settings, make)
+        return self._get("central", {**self._sizes(seed), **asdict(how), "share": share}, make)
+
+    def _central(self, how: Central, seed: int, share: float) -> tuple[Flat, list[dict[str, Any]]]:
+        train = some_rows(self.split.rows(self.split.train, for_evaluation=False), share, seed)
+        folder = self._folder("central", {**self._sizes(seed), **asdict(how), "share": share})
+        return train_centrally(self._model(seed), train, self.split, how, seed, folder, self.say)
 
     def federated(self, how: Federated, seed: int) -> Entry:
         """Return the recall of the model trained by the fleet, with what that cost."""
@@ -122,6 +126,46 @@ class Rows:
             return {"test": counted(found)}
 
         return self._get("personalised", settings, make)
+
+    def central_trigram(self, how: Central, seed: int) -> Entry:
+        """Return the recall of the centrally trained model and the trigram of everybody's text together."""
+
+        def make() -> Entry:
+            weights = self._central(how, seed, 1.0)[0]
+            ngram = Trigram(self.split.rows(self.split.train, for_evaluation=False), self.split.tokenizer.size)
+            return self._mixed(seed, weights, lambda person: ngram)
+
+        return self._get("central_trigram", {**self._sizes(seed), **asdict(how)}, make)
+
+    def federated_own(self, how: Federated, seed: int) -> Entry:
+        """Return the recall of the fleet's model together with, on each device, a trigram of its owner's text alone."""
+        settings = {**self._sizes(seed), **asdict(how)}
+
+        def make() -> Entry:
+            split = self.split
+
+            def own(person: str) -> Trigram:
+                return Trigram(split.rows({person: split.train[person]}, for_evaluation=False), split.tokenizer.size)
+
+            return self._mixed(seed, self._outcome(how, seed, settings).weights, own)
+
+        return self._get("federated_own", settings, make)
+
+    def _mixed(self, seed: int, weights: Flat, ngram: Callable[[str], Trigram]) -> Entry:
+        """Return recall on test text at the share of the n-gram that did best on validation text."""
+        by_name = unflatten(weights, Artifact.load(self._model(seed)).manifest.weights)
+
+        def found(part: dict[str, list[str]], shares: Iterable[float]) -> dict[float, Recall]:
+            groups = (
+                Group(ngram(person), self.split.rows({person: texts}, for_evaluation=True))
+                for person, texts in part.items()
+            )
+            return mixed(by_name, groups, shares)
+
+        validation = found(self.split.validation, SHARES)
+        share = max(validation, key=lambda one: validation[one].top1)
+        test = found(self.split.test, [share])[share]
+        return {"test": counted(test), "validation": counted(validation[share]), "ngram_share": share}
 
     def _get(self, name: str, settings: dict[str, Any], make: Callable[[], Entry]) -> Entry:
         return self.results.get(name, settings, None if self.data is None else make)

@@ -13,6 +13,8 @@ NAMES = {
     "trigram": "Kneser-Ney trigram",
     "central": "CIFG, trained centrally",
     "federated": "CIFG, federated",
+    "central_trigram": "CIFG, trained centrally, and the trigram",
+    "federated_own": "CIFG, federated, and one's own trigram",
     "personalised": "CIFG, federated, then personalised",
 }
 RECALLS = ("top1", "top3")
@@ -28,12 +30,12 @@ def printed(found: dict[str, list[Entry]], amounts: list[dict[str, Any]]) -> str
     """Return the table, the ratio of federated to central training, and what the federated runs cost."""
     lines = [
         "",
-        f"| {'model':35} | seeds | top-1 % | spread | top-3 % | spread |",
-        f"| {'-' * 35} | --- | --- | --- | --- | --- |",
+        f"| {'model':40} | seeds | top-1 % | spread | top-3 % | spread |",
+        f"| {'-' * 40} | --- | --- | --- | --- | --- |",
     ]
     for name, entries in found.items():
         cells = [f"{np.mean(v):.2f} | {np.ptp(v):.2f}" for v in (percents(entries, key) for key in RECALLS)]
-        lines.append(f"| {NAMES[name]:35} | {len(entries)} | {' | '.join(cells)} |")
+        lines.append(f"| {NAMES[name]:40} | {len(entries)} | {' | '.join(cells)} |")
     lines += _ratios(found) + _costs(found.get("federated", []))
     for one in amounts:
         cells = [

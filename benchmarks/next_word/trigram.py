@@ -56,7 +56,7 @@ class Trigram:
         self.d3, self.d2 = self.three.discount(), self.two.discount()
         unigram = np.zeros(size)
         unigram[self.one.keys] = self.one.counts
-        self.unigram = unigram / unigram.sum()
+        self.unigram = unigram / unigram.sum() if len(w) else np.full(size, 1 / size)
 
     def after(self, u: int, v: int) -> NDArray[np.float64]:
         """Return the probability of each of the V ids after `u v`."""

@@ -95,7 +95,9 @@ def test_each_row_is_made_once_and_then_told_from_its_results_without_the_text(
     made = run("--data", corpus, "--dir", tmp_path, "--amounts", "0.5")
     assert [*tmp_path.glob("*.tflite")] == [model]
     recalls = made["recall"]
-    assert list(recalls) == ["frequent", "trigram", "central", "federated", "personalised"]
+    assert list(recalls) == [
+        "frequent", "trigram", "central", "federated", "personalised", "central_trigram", "federated_own",
+    ]  # fmt: skip
     # A message is known from its first word on, which may be any of four: 11 of 15 words can be told for sure.
     assert recalls["trigram"][0][0] >= 11 / 15
     assert recalls["central"][0][0] >= 11 / 15
@@ -153,6 +155,19 @@ def test_the_gradient_told_by_a_step_is_that_of_any_other_rate(
     shaped = central.unflatten(before, specs)
     gradient = central.told_gradient(before, found.trainer.get_weights(), shaped)
     np.testing.assert_allclose(before - 0.5 * gradient, flatten(trainer.get_weights(), specs), rtol=0, atol=1e-6)
+
+
+def test_the_model_alone_in_numpy_is_the_artifact_and_the_ngram_alone_the_ngram(
+    modules: Any, split: Any, model: Path
+) -> None:
+    rows, trainer = split.rows(split.test, for_evaluation=True), Trainer(model)
+    weights = trainer.get_weights()
+    ngram = modules("trigram").Trigram(split.rows(split.train, for_evaluation=False), split.tokenizer.size)
+    mixed = modules("mixed").mixed(weights, [modules("mixed").Group(ngram, rows)], [0.0, 1.0])
+    flat = flatten(weights, trainer.manifest.weights)
+    assert mixed[0.0] == modules("model").recall(trainer, flat, rows)
+    assert mixed[1.0] == ngram.recall(rows)
+    assert mixed[0.0].top1_hits < mixed[1.0].top1_hits
 
 
 def test_adamw_is_its_paper_s_algorithm(modules: Any) -> None:
