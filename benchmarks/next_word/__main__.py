@@ -1,7 +1,7 @@
 """Next-word recall on real text: frequent words, a Kneser-Ney trigram, and the CIFG trained centrally, by a fleet, and
 by a fleet and then each device for itself.
 
-    python benchmarks/next_word                                          # the table, from the results in the project
+    python benchmarks/next_word                                          # all results that come with the project
     python benchmarks/next_word --data nus_sms_en.xml.zip --seeds 3      # makes what is not there; hours
     python benchmarks/next_word --data nus_sms_en.xml.zip --fresh --only frequent,trigram
 
@@ -13,19 +13,21 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from central import Central
 from federated import Federated
-from results import Entry, Missing, Results
+from results import Entry, Results
 from rows import Personal, Rows
 from split import STEPS, WORDS
-from table import as_json, draw, printed
+from table import as_json, by_amount, draw, groups, printed
 
 SAVED = Path(__file__).parent / "results/nus-sms.json"
 ROWS = ("frequent", "trigram", "central", "federated", "personalised", "central_trigram", "federated_own")
+ONCE = ("frequent", "trigram")  # nothing in them is random
 Settings = TypeVar("Settings", Central, Federated, Personal)
 
 
@@ -33,7 +35,7 @@ def arguments() -> argparse.Namespace:
     """Return the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--data", type=Path, help="the NUS SMS corpus, XML, zipped or not; without it only saved results are shown")
+    add("--data", type=Path, help="the NUS SMS corpus, XML, zipped or not; without it all that is there is shown")
     add("--dir", type=Path, default=Path("runs/next-word"), help="where new results and checkpoints stay")
     add("--fresh", action="store_true", help="leave the results that come with the project aside")
     add("--seeds", type=int, default=3, help="runs of what is random")
@@ -64,63 +66,40 @@ def main() -> None:
     """Make what is asked for and not there, and print the table."""
     given = arguments()
     results = Results(*([] if given.fresh else [SAVED]), given.dir / "results.json")
-    rows = Rows(
-        results, given.data, given.dir, given.words, given.steps, given.embedding, given.units, given.workers,
-        lambda text: print(text, flush=True),
-    )  # fmt: skip
-    found, missing = _found(rows, given)
-    amounts = _amounts(rows, given)
+    entries = made(given, results) if given.data else results.all()
+    found, amounts = groups(entries, ROWS), by_amount(entries)
     print(printed(found, amounts))
-    for label in missing:
-        print(f"not there yet (--data makes it): {label}")
     if given.figure:
         draw(found, given.figure)
     if given.json:
         print(json.dumps(as_json(found, amounts)))
 
 
-def _found(rows: Rows, given: argparse.Namespace) -> tuple[dict[str, list[Entry]], list[str]]:
-    """Return the entries by row, and what is missing where there is no text to make it from."""
+def made(given: argparse.Namespace, results: Results) -> list[Entry]:
+    """Return the results that the options ask for."""
+    rows = Rows(
+        results, given.data, given.dir, given.words, given.steps, given.embedding, given.units, given.workers,
+        lambda text: print(text, flush=True),
+    )  # fmt: skip
     central, fleet = settings_of(given, "central", Central), settings_of(given, "federated", Federated)
     personal = settings_of(given, "personal", Personal)
-    makers: dict[str, Any] = {
-        "frequent": lambda seed: rows.frequent() if seed == 0 else None,
-        "trigram": lambda seed: rows.trigram() if seed == 0 else None,
+    makers: dict[str, Callable[[int], Entry]] = {
+        "frequent": lambda seed: rows.frequent(),
+        "trigram": lambda seed: rows.trigram(),
         "central": lambda seed: rows.central(central, seed),
         "federated": lambda seed: rows.federated(fleet, seed),
         "personalised": lambda seed: rows.personalised(fleet, personal, seed),
         "central_trigram": lambda seed: rows.central_trigram(central, seed),
         "federated_own": lambda seed: rows.federated_own(fleet, seed),
     }
-    found: dict[str, list[Entry]] = {}
-    missing = []
-    for seed in range(given.seeds):
-        for name in (one for one in ROWS if one in given.only.split(",")):
-            try:
-                entry = makers[name](seed)
-            except Missing as label:
-                missing.append(str(label))
-                continue
-            if entry is not None:
-                found.setdefault(name, []).append(entry)
-    return {name: found[name] for name in ROWS if name in found}, missing
-
-
-def _amounts(rows: Rows, given: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return the entries by share of the training text: whether more of it would turn the comparison.
-
-    A model that has less text takes as many steps: the epochs grow as the share falls.
-    """
-    central = settings_of(given, "central", Central)
-    found = []
+    only = [name for name in ROWS if name in given.only.split(",")]
+    once = [makers[name](0) for name in only if name in ONCE]
+    found = [makers[name](seed) for seed in range(given.seeds) for name in only if name not in ONCE]
     for share in (float(one) for one in given.amounts.split(",") if one):
-        epochs = round((given.amounts_epochs or central.epochs) / share)
-        how = Central(**{f.name: getattr(central, f.name) for f in fields(Central)} | {"epochs": epochs})
-        try:
-            found.append({"share": share, "trigram": rows.trigram(share), "central": rows.central(how, 0, share)})
-        except Missing as label:
-            print(f"not there yet (--data makes it): {label}")
-    return found
+        # A model that has less text takes as many steps: the epochs grow as the share falls.
+        how = replace(central, epochs=round((given.amounts_epochs or central.epochs) / share))
+        found += [rows.trigram(share), rows.central(how, 0, share)]
+    return once + found
 
 
 if __name__ == "__main__":

@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from edgewise.baselines import Recall
+from edgewise_wire.files import locked
 
 Settings = dict[str, Any]
 Entry = dict[str, Any]
 """`name`, `settings`, `test` [positions, hits at one, hits at three], `validation` likewise, and what else is known."""
-
-
-class Missing(Exception):  # noqa: N818
-    """A result that is not there, and no text to make it from."""
 
 
 class Results:
@@ -27,26 +24,32 @@ class Results:
 
     def __init__(self, *files: Path) -> None:
         self._path = files[-1]
-        read = [json.loads(file.read_text("utf-8")) if file.exists() else {} for file in files]
-        self._own: dict[str, Entry] = read[-1]
-        self._found: dict[str, Entry] = {label: entry for one in read for label, entry in one.items()}
+        self._found: dict[str, Entry] = {label: entry for file in files for label, entry in _read(file).items()}
 
-    def get(self, name: str, settings: Settings, make: Callable[[], Entry] | None) -> Entry:
-        """Return the result of exactly these settings, made now if it is not there.
+    def all(self) -> list[Entry]:
+        """Return everything that is there."""
+        return list(self._found.values())
 
-        Raises:
-            Missing: if it is not there, and `make` is `None`.
-        """
+    def get(self, name: str, settings: Settings, make: Callable[[], Entry]) -> Entry:
+        """Return the result of exactly these settings, made now if it is not there."""
         label = f"{name} {json.dumps(settings, sort_keys=True)}"
         if label not in self._found:
-            if make is None:
-                raise Missing(label)
-            self._found[label] = self._own[label] = {"name": name, "settings": settings, **make()}
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            new = self._path.with_suffix(".new")
-            new.write_text(json.dumps(self._own, indent=1) + "\n", "utf-8")
-            new.replace(self._path)
+            self._found[label] = {"name": name, "settings": settings, **make()}
+            self._keep(label)
         return self._found[label]
+
+    def _keep(self, label: str) -> None:
+        """Add a result to the file, which another run may have added to meanwhile."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(self._path.with_suffix(".lock"), f"{self._path}: another run writes to it", 60.0):
+            new = self._path.with_suffix(".new")
+            new.write_text(json.dumps({**_read(self._path), label: self._found[label]}, indent=1) + "\n", "utf-8")
+            new.replace(self._path)
+
+
+def _read(path: Path) -> dict[str, Entry]:
+    found: dict[str, Entry] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    return found
 
 
 def counted(found: Recall) -> list[int]:

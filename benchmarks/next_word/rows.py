@@ -37,13 +37,13 @@ class Personal:
 
 @dataclass(frozen=True)
 class Rows:
-    """Makes rows; `data` is the corpus, or `None`: then there is what was saved.
+    """Makes rows of the corpus `data`, those aside that `results` has.
 
     `words`, `steps`, `embedding` and `units` are the sizes of vocabulary, messages and model.
     """
 
     results: Results
-    data: Path | None
+    data: Path
     folder: Path
     words: int
     steps: int
@@ -55,7 +55,6 @@ class Rows:
     @cached_property
     def split(self) -> Split:
         """The people's messages."""
-        assert self.data is not None
         return read_split(self.data, self.words, self.steps)
 
     def frequent(self) -> Entry:
@@ -168,7 +167,7 @@ class Rows:
         return {"test": counted(test), "validation": counted(validation[share]), "ngram_share": share}
 
     def _get(self, name: str, settings: dict[str, Any], make: Callable[[], Entry]) -> Entry:
-        return self.results.get(name, settings, None if self.data is None else make)
+        return self.results.get(name, settings, make)
 
     def _text(self) -> dict[str, Any]:
         return {"words": self.words, "steps": self.steps}
