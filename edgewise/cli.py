@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 
 import click
 from click.shell_completion import CompletionItem
 
 from edgewise_wire.errors import EdgewiseError
+from edgewise_wire.user_code import UserCodeError
 from edgewise_wire.version import __version__
 
 COMMANDS = {
@@ -97,6 +99,8 @@ def main(arguments: list[str] | None = None) -> None:
     except EdgewiseError as error:
         if "--debug" in arguments[:1]:
             raise
+        if isinstance(error, UserCodeError):
+            click.echo("".join(traceback.format_list(error.frames)), err=True, nl=False)
         click.echo(f"edgewise: {error}", err=True)
         status = error.exit_status
     sys.exit(status if isinstance(status, int) else 0)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
 from edgewise_wire.errors import ConfigError
+from edgewise_wire.user_code import load_named, user_code
 
 
 def find(kind: str, name: str, known: Mapping[str, Any]) -> Any:
@@ -16,11 +16,12 @@ def find(kind: str, name: str, known: Mapping[str, Any]) -> Any:
     Args:
         kind: what is looked for, `selection` or `algorithm` or `aggregator`; packages offer theirs under the
             entry-point group `edgewise.{kind}`.
-        name: one of `known`, of an entry point, or `module:attribute`.
+        name: one of `known`, of an entry point, or `module:attribute`, looked for in the current folder first.
         known: ours, by name.
 
     Raises:
-        ConfigError: if there is none, or it cannot be imported.
+        ConfigError: if there is none.
+        UserCodeError: if it cannot be imported.
 
     Example:
         >>> find("selection", "math:pi", {})
@@ -29,13 +30,10 @@ def find(kind: str, name: str, known: Mapping[str, Any]) -> Any:
     if name in known:
         return known[name]
     offered = {point.name: point for point in entry_points(group=f"edgewise.{kind}")}
-    try:
-        if name in offered:
+    if name in offered:
+        with user_code(f"{kind} {name!r}"):
             return offered[name].load()
-        module, colon, attribute = name.partition(":")
-        if colon:
-            return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{kind} {name!r}: cannot be loaded ({error})") from error
+    if ":" in name:
+        return load_named(kind, name)
     names = ", ".join([*known, *offered])
     raise ConfigError(f"{kind} {name!r}: not known; expected one of {names}, or module:function")

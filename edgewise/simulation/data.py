@@ -101,7 +101,7 @@ class ArrayData:
         """Return the data of devices given one by one: name to (training examples, held-out examples).
 
         Arrays come by the names of the model's inputs and labels; `weight` is ones where it is left out. They are
-        brought to the dtypes of the manifest.
+        brought to the dtypes of the manifest. An empty mapping is no examples.
 
         Raises:
             DataError: if there is no device, an array is missing, or has another shape than the model takes.
@@ -216,6 +216,7 @@ def text_data_of(
 
 def _checked(device: str, given: Rows, manifest: Manifest) -> dict[str, Array]:
     specs = (*manifest.inputs, manifest.labels)
+    given = given or {spec.name: np.zeros((0, *spec.shape[1:]), spec.dtype) for spec in specs}
     out = {spec.name: _array(device, given, spec) for spec in specs}
     lengths = {name: len(array) for name, array in out.items()}
     if len(set(lengths.values())) > 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import inspect
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edgewise.simulation.data import ArrayData, TaskData, text_data
 from edgewise_wire.errors import ConfigError, DataError
 from edgewise_wire.manifest import Manifest
+from edgewise_wire.user_code import load_named, user_code
 from edgewise_wire.weights import Array
 
 CORPUS = "corpus"
@@ -31,13 +32,14 @@ def open_data(source: Any, manifest: Manifest, devices: int = 0) -> TaskData:
             - `corpus`, the text that edgewise generates (next-word models);
             - a `.npz` of arrays by the model's input names, with `device` (a name or number a row) and, if some rows
               only measure, `held_out` (booleans);
-            - `module:function`, a function that returns a `TaskData`.
+            - `module:function`, a function that returns a `TaskData`; one with an argument is given the manifest.
         manifest: of the model.
         devices: how many; fewer than there are: those with the most examples; more: the same ones again; 0: as it is.
 
     Raises:
         DataError: if it cannot be read, or is not what the model takes.
         ConfigError: if there is no such function, or `devices` is below 0.
+        UserCodeError: if the function raises.
     """
     if devices < 0:
         raise ConfigError(f"devices: expected 0 (all) or more, got {devices}")
@@ -63,7 +65,7 @@ def _open(source: Any, manifest: Manifest) -> TaskData:
     if name.endswith(".npz"):
         return _arrays(Path(source), manifest)
     if ":" in name and not Path(source).exists():
-        return _made(name)
+        return _made(name, manifest)
     if manifest.task != TEXT_TASK:
         raise DataError(
             f"{name}: the model {manifest.name!r} is for the task {manifest.task!r}; expected a .npz file of its"
@@ -78,15 +80,21 @@ def _open(source: Any, manifest: Manifest) -> TaskData:
     return text_data(read_people(Path(source).expanduser()), manifest)
 
 
-def _made(name: str) -> TaskData:
-    module, _, function = name.partition(":")
-    try:
-        made = getattr(importlib.import_module(module), function)()
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"data {name!r}: cannot be loaded ({error})") from error
+def _made(name: str, manifest: Manifest) -> TaskData:
+    subject, function = f"data {name!r}", load_named("data", name)
+    if not callable(function):
+        raise ConfigError(f"{subject}: expected a function that returns a TaskData, got {type(function).__name__}")
+    with user_code(subject):
+        made = function(manifest) if _takes_one(function) else function()
     if not all(hasattr(made, attribute) for attribute in ("devices", "counts", "rows")):
-        raise ConfigError(f"data {name!r}: expected a TaskData, got {type(made).__name__}")
+        raise ConfigError(f"{subject}: expected a TaskData, got {type(made).__name__}")
     return cast("TaskData", made)
+
+
+def _takes_one(function: Any) -> bool:
+    """Whether a function has an argument that it must be given."""
+    required = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty]
+    return any(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in required)
 
 
 def _arrays(path: Path, manifest: Manifest) -> ArrayData:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from edgewise_wire.errors import ConfigError, ModelError
+from edgewise_wire.user_code import load_named, user_code
 
 VOCABULARY = "vocabulary"
 Words: TypeAlias = Callable[[], Sequence[str]]
@@ -23,12 +22,15 @@ def call_factory(name: str, words: Words | None = None) -> dict[str, Any]:
     that has an argument `vocabulary` is given the words.
 
     Raises:
-        ConfigError: if the name is not of that form.
-        ModelError: if the module or the factory is not there, or returns something else.
+        ConfigError: if the name is not of that form, or there is no such module or function.
+        ModelError: if the factory returns something else.
+        UserCodeError: if the module or the factory raises.
     """
     factory = find_factory(name)
     takes = words is not None and VOCABULARY in inspect.signature(factory).parameters
-    made = factory(**{VOCABULARY: words()}) if words is not None and takes else factory()
+    given = {VOCABULARY: words()} if words is not None and takes else {}
+    with user_code(f"factory {name!r}"):
+        made = factory(**given)
     if isinstance(made, Mapping):
         if "model" not in made:
             raise ModelError(f"{name!r}: expected a mapping with 'model', got the keys {', '.join(sorted(made))}")
@@ -38,19 +40,9 @@ def call_factory(name: str, words: Words | None = None) -> dict[str, Any]:
 
 def find_factory(name: str) -> Callable[..., Any]:
     """Return the function that `module:factory` names. Raises as `call_factory` does."""
-    module_name, _, factory_name = name.partition(":")
-    if not module_name or not factory_name:
-        raise ConfigError(f"{name!r}: expected module:factory, such as mymodel:build")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ModelError(f"{name!r}: the module cannot be imported ({error})") from error
-    factory: Callable[..., Any] | None = getattr(module, factory_name, None)
-    if factory is None or not callable(factory):
-        raise ModelError(f"{name!r}: {module_name} has no function {factory_name!r}")
+    factory: Callable[..., Any] = load_named("factory", name)
+    if not callable(factory):
+        raise ConfigError(f"factory {name!r}: expected a function, got {type(factory).__name__}")
     return factory
 
 

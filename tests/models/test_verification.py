@@ -15,6 +15,7 @@ from edgewise_models.factory import call_factory
 from edgewise_models.verification import verify
 from edgewise_wire.artifact import Artifact
 from edgewise_wire.errors import ConfigError, ModelError
+from edgewise_wire.user_code import UserCodeError
 
 FACTORY = """
 import keras
@@ -28,6 +29,11 @@ def whole():
 
 def broken():
     return {"loss": "mse"}
+
+FACTS = {}
+
+def raises():
+    raise ValueError("three")
 """
 
 
@@ -75,9 +81,11 @@ def test_an_authors_factory_is_exported_and_verified_from_the_command_line(autho
 @pytest.mark.parametrize(
     ("name", "error", "said"),
     [
-        ("nothing", ConfigError, "module:factory"),
-        ("no_such_module:build", ModelError, "cannot be imported"),
-        ("authors_model:nothing", ModelError, "has no function 'nothing'"),
+        ("nothing", ConfigError, "expected module:function"),
+        ("no_such_module:build", ConfigError, "no module 'no_such_module' in this folder"),
+        ("authors_model:nothing", ConfigError, "has no 'nothing'"),
+        ("authors_model:FACTS", ConfigError, "expected a function, got dict"),
+        ("authors_model:raises", UserCodeError, r"raised ValueError at authors_model.py:\d+ \(three\)"),
         ("authors_model:broken", ModelError, "expected a mapping with 'model'"),
     ],
 )

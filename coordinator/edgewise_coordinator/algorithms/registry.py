@@ -21,6 +21,7 @@ from edgewise_coordinator.algorithms.fedyogi import fedyogi
 from edgewise_coordinator.algorithms.scaffold import scaffold
 from edgewise_coordinator.plugins import find
 from edgewise_wire.errors import ConfigError
+from edgewise_wire.user_code import user_code
 
 
 def _fedprox(mu: float = 0.01, server_learning_rate: float = 1.0) -> Algorithm:
@@ -70,6 +71,8 @@ def aggregator(name: str, settings: Mapping[str, Any]) -> Aggregator:
 
 def _build(kind: str, name: str, known: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:
     builder = find(kind, name, known)
+    if not callable(builder):
+        raise ConfigError(f"{kind} {name!r}: expected a function that builds one, got {type(builder).__name__}")
     parameters = inspect.signature(builder).parameters
     for setting in settings:
         if setting not in parameters:
@@ -78,7 +81,8 @@ def _build(kind: str, name: str, known: Mapping[str, Any], settings: Mapping[str
     for parameter in parameters.values():
         if parameter.default is parameter.empty and parameter.name not in settings:
             raise ConfigError(f"{kind} {name} must be told {option(parameter.name)}")
-    return builder(**settings)
+    with user_code(f"{kind} {name!r}"):
+        return builder(**settings)
 
 
 def option(setting: str) -> str:

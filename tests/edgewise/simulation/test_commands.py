@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -129,7 +130,7 @@ def test_the_report_of_a_coordinators_run(tmp_path: Path) -> None:
         (("--target", "top1"), "expected METRIC=NUMBER"),
         (("--trace", "none.csv"), "none.csv: cannot be read"),
         (("--data", "nothing.txt"), "nothing.txt"),
-        (("--data", "no.module:data"), "cannot be loaded"),
+        (("--data", "no.module:data"), "no module 'no' in this folder or among what is installed"),
         (("--data", "none.npz"), "none.npz: cannot be read"),
         (("--devices", "-1"), "devices: expected 0 (all) or more"),
         (("--compress", "zip"), "encoding 'zip'"),
@@ -146,6 +147,41 @@ def test_a_mistake_is_one_line_and_status_2(
     told = capsys.readouterr().err.strip().splitlines()
     assert len(told) == 1, told
     assert why in told[0]
+
+
+OWN = """
+import numpy as np
+
+from edgewise.simulation import ArrayData
+
+def build(manifest):
+    specs = (*manifest.inputs, manifest.labels)
+    rows = {spec.name: np.ones((4, *spec.shape[1:]), spec.dtype) for spec in specs}
+    return ArrayData.of_devices({"one": (rows, rows), "two": (rows, {})}, manifest)
+
+def first(candidates, count, rng):
+    return [candidate.device for candidate in candidates][:count]
+
+def fails():
+    return 1 / 0
+"""
+
+
+def test_a_function_in_the_current_folder_makes_data_and_selections(
+    fixture_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own_task.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    given = ("--data", "own_task:build", "--cohort", 1, "--rounds", 1, "--workers", 1, "--selection", "own_task:first")
+    assert ran("simulate", "--model", fixture_dir / "tiny.tflite", *given, "--dir", tmp_path / "run") == 0
+    assert DeviceTable.load(tmp_path / "run" / "devices.npz").names == ["one", "two"]
+    capsys.readouterr()
+    assert ran("simulate", "--model", fixture_dir / "tiny.tflite", "--data", "own_task:fails") == 2
+    told = capsys.readouterr().err.splitlines()
+    assert told[-1] == "edgewise: data 'own_task:fails': raised ZeroDivisionError at own_task.py:15 (division by zero)"
+    assert "in fails" in told[0]
+    assert len(told) <= 4, told  # the user's own frame, and not one of click's
 
 
 def test_no_model_and_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
