@@ -55,7 +55,7 @@ class Task:
 TASKS = {
     task.name: task
     for task in (
-        Task("digits-1", "accuracy", 0.85, 100, 10, 1, (0.1, 0.3, 1.0), (0.01, 0.03)),
+        Task("digits-1", "accuracy", 0.85, 100, 10, 1, (0.03, 0.1, 0.3, 1.0), (0.01, 0.03)),
         Task("digits-10", "accuracy", 0.85, 50, 10, 10, (0.03, 0.1, 0.3), (0.01, 0.03)),
         Task("words", "top1", 0.25, 40, 10, 2, (1.0, 2.0, 4.0), (0.01, 0.03)),
     )
@@ -125,8 +125,7 @@ def run(name: str, algorithm: str, settings: dict[str, float], seed: int, direct
     label = "-".join([name, algorithm, *(f"{key}={value:g}" for key, value in sorted(settings.items())), str(seed)])
     path = directory / f"{label}.json"
     if path.exists():
-        found: list[float] = json.loads(path.read_text())
-        return found[: task.rounds + 1]
+        return whole(json.loads(path.read_text()), task)
     from edgewise.simulation import simulate
 
     model = directory / f"{name.partition('-')[0]}.tflite"
@@ -136,7 +135,12 @@ def run(name: str, algorithm: str, settings: dict[str, float], seed: int, direct
     )  # fmt: skip
     found = [row[task.metric] for row in result.measured]
     path.write_text(json.dumps(found))
-    return found
+    return whole(found, task)
+
+
+def whole(curve: list[float], task: Task) -> list[float]:
+    """Return a curve of all rounds: one that ended because training diverged is worth nothing from there on."""
+    return [*curve, *[0.0] * task.rounds][: task.rounds + 1]
 
 
 def reached(curve: list[float], target: float) -> int | None:
@@ -154,7 +158,7 @@ def compared(task: Task, directory: Path, pool: ProcessPoolExecutor) -> list[dic
             (settings, pool.submit(run, task.name, algorithm, settings, TUNING, directory))
             for settings in grid(task, algorithm, best_rate)
         ]
-        # The whole curve's mean: who is fast and stays there. Those that diverge end early or low.
+        # The whole curve's mean: who is fast and stays there.
         chosen = max(tried, key=lambda one: float(np.nanmean(one[1].result())))[0]
         if algorithm == "fedavg":
             best_rate = chosen["learning_rate"]

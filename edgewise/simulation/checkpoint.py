@@ -15,7 +15,7 @@ from edgewise.simulation.private import Spent
 from edgewise.simulation.roster import Kept
 from edgewise.simulation.timeline import Event, Moment
 from edgewise_coordinator.machine import Participant, Status
-from edgewise_wire.errors import DataError
+from edgewise_wire.errors import DataError, UnavailableError
 from edgewise_wire.files import write_durably
 from edgewise_wire.weights import Flat
 
@@ -55,8 +55,14 @@ class Checkpoint:
     spent: Spent = field(default_factory=Spent)
 
 
-def save(state: Checkpoint, path: Path) -> None:
+def save(state: Checkpoint, path: Path, *, synced: bool = True) -> None:
     """Write a checkpoint in the place of the one before, or leave that one.
+
+    Args:
+        state: of the simulation.
+        path: where it goes.
+        synced: so that a power cut leaves one or the other; without it a killed process still does, and a round that
+            takes a hundredth of a second does not wait for the disk.
 
     Raises:
         UnavailableError: if the disk refuses.
@@ -81,7 +87,15 @@ def save(state: Checkpoint, path: Path) -> None:
     arrays["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
-    write_durably(path, buffer.getbuffer())
+    if synced:
+        write_durably(path, buffer.getbuffer())
+        return
+    part = path.with_suffix(".part")
+    try:
+        part.write_bytes(buffer.getbuffer())
+        part.replace(path)
+    except OSError as error:
+        raise UnavailableError(f"{path}: cannot be written ({error.strerror}); free space") from error
 
 
 def load(path: Path) -> Checkpoint:

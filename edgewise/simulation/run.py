@@ -138,6 +138,7 @@ class Run:
         engine: `local`, `inline` or `ray`.
         resume: go on with what is in the directory; else it must hold no run.
         source: what named the data, to find them again.
+        scratch: the directory goes with the run: nothing is kept to go on from.
 
     Raises:
         InputError: if the directory holds a run and `resume` is not asked for, or one of other options.
@@ -145,10 +146,10 @@ class Run:
 
     def __init__(
         self, model: Path, data: TaskData, options: Options, directory: Path, *, workers: int | None = None,
-        engine: str = "local", resume: bool = False, source: str = "",
+        engine: str = "local", resume: bool = False, source: str = "", scratch: bool = False,
     ) -> None:  # fmt: skip
         self.options, self.directory, self._source = options, directory, source
-        self.data = data
+        self.data, self._scratch = data, scratch
         self.artifact = Artifact.load(model)
         self.settings = options.settings(data)
         chosen = options.recipe_options(data)
@@ -197,23 +198,22 @@ class Run:
             while not simulator.finished and not stop():
                 row = simulator.step()
                 self._add(row, on_row)
-                if (
-                    self._states
-                    or self.simulator.parts.private
-                    or time.monotonic() - self._saved_at > CHECKPOINT_SECONDS
-                ):
-                    self.save()
+                late = time.monotonic() - self._saved_at > CHECKPOINT_SECONDS
+                if late or self._keeps:
+                    self.save(synced=late)
         finally:
             self.save()
 
-    def save(self) -> None:
-        """Write history and checkpoint."""
+    def save(self, *, synced: bool = True) -> None:
+        """Write history and checkpoint, unless the folder goes with the run; `synced` outlasts a power cut, too."""
+        if self._scratch:
+            return
         with (self.directory / ROUNDS).open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(row) + "\n" for row in self._unwritten)
         self._unwritten.clear()
         self.simulator.state.rows = len(self.rows)
-        checkpoint.save(self.simulator.state, self.directory / CHECKPOINT)
-        self._saved_at = time.monotonic()
+        checkpoint.save(self.simulator.state, self.directory / CHECKPOINT, synced=synced)
+        self._saved_at = time.monotonic() if synced else self._saved_at
 
     def result(self) -> Result:
         """Write the trained model and the table of devices, and return what came of it."""
@@ -384,7 +384,7 @@ def simulate(
         run = stack.enter_context(
             open_run(
                 stack.enter_context(_as_file(model)), data, chosen, folder, workers=workers, engine=engine,
-                resume=resume, said=frozenset(options),
+                resume=resume, said=frozenset(options), scratch=directory is None,
             )
         )  # fmt: skip
         run.go(stop or (lambda: False), on_round or (lambda row: None))
@@ -424,7 +424,7 @@ def on_wire(
 @contextlib.contextmanager
 def open_run(
     model: Path | None, data: Any, options: Options, directory: Path, *, workers: int | None, engine: str, resume: bool,
-    said: frozenset[str] = frozenset(),
+    said: frozenset[str] = frozenset(), scratch: bool = False,
 ) -> Iterator[Run]:  # fmt: skip
     """Give a run in its directory, which is locked until the block ends; its workers end with it.
 
@@ -437,6 +437,7 @@ def open_run(
         engine: as `simulate`.
         resume: as `simulate`.
         said: on resuming: the names of the options that were given; the others are the run's own.
+        scratch: see `Run`.
 
     Raises:
         InputError: as `simulate`.
@@ -451,8 +452,9 @@ def open_run(
     with locked(make_folder(directory) / "simulation.lock", f"{directory}: another simulation runs there"):
         source = str(data) if isinstance(data, (str, Path)) else ""
         run = Run(
-            model or Path(), opened, options, directory, workers=workers, engine=engine, resume=resume, source=source
-        )
+            model or Path(), opened, options, directory, workers=workers, engine=engine, resume=resume, source=source,
+            scratch=scratch,
+        )  # fmt: skip
         try:
             yield run
         finally:
