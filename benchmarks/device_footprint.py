@@ -3,12 +3,13 @@
     .venv/bin/python benchmarks/device_footprint.py [--json] [--model model.tflite] [--idle-seconds 60]
 
 The real commands run as processes of their own: a broker, `edgewise device run`, a coordinator for one round of 20
-steps of the 1.42 M-parameter model at batch 16. While the device trains, it is two processes: the agent and the one
-that trains. Both are looked at every 20 ms (/proc/PID/smaps). Their memory together is what of each is its own
-(Anonymous) and every file that either has mapped, once, with the most pages that one of them holds of it: it is what
-the machine has to spare for them. "Both summed" counts shared pages twice; the peak of the trainer is its VmHWM.
-Beside that stand the parts. Disk is the device's folder after the round, and each package's files. A suggestion is
-timed by the clock and by the processor: they differ by what other programs take of the one core it is pinned to.
+steps of the 1.42 M-parameter model, 8 rows of 20 words each. While the device trains, it is two processes: the agent
+and the one that trains. Both are looked at every 20 ms (/proc/PID/smaps). Their memory together is what of each is
+its own (Anonymous) and every file that either has mapped, once, with the most pages that one of them holds of it: it
+is what the machine has to spare for them. "Both summed" counts shared pages twice; the peak of the trainer is its
+VmHWM. Beside that stand the parts. Disk is the device's folder after the round, and each package's files. A
+suggestion is timed by the clock and by the processor: they differ by what other programs take of the one core it is
+pinned to.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 EDGEWISE = [sys.executable, "-m", "edgewise"]
-STEPS, BATCH = 20, 16
+STEPS, BATCH = 20, 8
 GOALS = {"peak_mb": 125.0, "idle_mb": 45.0, "suggestion_ms": 20.0}
 PARTS = {
     "python": "pass",
@@ -196,7 +197,7 @@ def _model(folder: Path) -> Path:
 
 
 def _examples(home: Path) -> None:
-    """Give the device 320 sentences to train on: 20 batches of 16."""
+    """Give the device 200 sentences, 160 of them to train on: 20 batches of 8."""
     rows = (" ".join(f"word{(n * k) % 9_996}" for k in range(1, 20)) for n in range(1, STEPS * BATCH * 5 // 4 + 1))
     subprocess.run([*EDGEWISE, "device", "add", "-", "--home", home], input="\n".join(rows), text=True, check=True,
                    stdout=subprocess.DEVNULL)  # fmt: skip
@@ -291,7 +292,7 @@ def _free_port() -> int:
 
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:
-    yield f"{found['parameters']:,} parameters, batch {BATCH}, {STEPS} steps"
+    yield f"{found['parameters']:,} parameters, {BATCH} rows of 20 words, {STEPS} batches"
     yield f"peak while training     {found['peak_mb']:6.1f} MB   (goal {GOALS['peak_mb']:g}), both processes together"
     for name, size in found["peak_parts_mb"].items():
         yield f"  {name:<42} {size:6.1f} MB"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from edgewise_models.inference import Precision
     from edgewise_models.next_word import NextWord
 
 
@@ -65,7 +66,7 @@ def _own(factory: str) -> click.Command:
         made = export_factory(factory, out, words=words, metrics=metrics or None, allow_flex=allow_flex, **options)
         click.echo(f"Wrote {out}: {len(made.artifact.manifest.weights)} weights, {len(made.artifact.data):,} bytes.")
         if made.flex:
-            click.echo(f"Not proved: {', '.join(made.flex)} need Flex, 30 MB or more that the plain runtimes lack.")
+            click.echo(f"{made.price}.")
         for proof in made.proofs:
             click.echo(
                 f"Proved over {proof.steps} steps with {proof.runtime} against TensorFlow: losses within"
@@ -134,6 +135,39 @@ def next_word(
     )
     _export(out, words, config, name)
     click.echo(f"Took {time.monotonic() - start:.1f} s. Look inside: edgewise inspect {out}")
+
+
+@command.command("inference")
+@click.argument("trained", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The file to write.")
+@click.option("--model", "factory", metavar="MODULE:FACTORY", help="What it was exported from; not for next-word.")
+@click.option("--precision", type=click.Choice(["float32", "float16", "int8"]), default="float32", show_default=True)
+@click.option(
+    "--samples",
+    type=click.Path(path_type=Path),
+    help="Inputs to prove with, from which int8 takes its ranges: .npz by input name, or messages, one a line.",
+)
+def inference(
+    trained: Path,
+    out: Path,
+    factory: str | None,
+    precision: Precision,
+    samples: Path | None,
+) -> None:
+    """Write a plain file that only predicts, from a trained one.
+
+    \b
+    Example:
+      edgewise models export 20 --out trained.tflite
+      edgewise export inference trained.tflite --precision float16 --out plain.tflite
+    """
+    from edgewise_models.trained import export_trained
+
+    made = export_trained(trained, out, factory=factory, precision=precision, samples=samples)
+    click.echo(
+        f"Wrote {out}: {len(made.data):,} bytes, {precision}. Proved with {made.runtime} against TensorFlow: outputs"
+        f" within {made.difference:.0e} of the largest."
+    )
 
 
 def _words(vocabulary: Path | None, size: int | None) -> tuple[str, ...]:

@@ -177,14 +177,19 @@ def _reaching(logits: Tensor, own: Tensor) -> Tensor:
 
 def suggest(w: Parameters, tokens: Tensor, *, count: int, first: int, first_ranked: int) -> dict[str, Tensor]:
     """Return the `ids` and `probabilities` of the likeliest words after the last token of `tokens` int32[1, T]."""
+    logits = tf.reshape(scores(w, tokens, first=first), [-1])
+    best = tf.math.top_k(tf.nn.softmax(logits)[first_ranked:], count)
+    return {"ids": best.indices + first_ranked, "probabilities": best.values}
+
+
+def scores(w: Parameters, tokens: Tensor, *, first: int) -> Tensor:
+    """Return the logits float32[1, V] of what may follow the last token of `tokens` int32[1, T]."""
     steps = tokens.shape[1]
     x = tf.reshape(tokens, [steps])
     hidden = tf.concat(_forward(w, x, steps, first).hidden, 0)
     used = tf.cast(tf.not_equal(x, 0), tf.int32) * tf.constant(np.arange(steps, dtype=np.int32))
     last = tf.gather(hidden, tf.reshape(tf.reduce_max(used), [1]))
-    logits = tf.reshape(_product(w.embedding, tf.transpose(last)), [-1]) + w.output_bias
-    best = tf.math.top_k(tf.nn.softmax(logits)[first_ranked:], count)
-    return {"ids": best.indices + first_ranked, "probabilities": best.values}
+    return tf.reshape(tf.reshape(_product(w.embedding, tf.transpose(last)), [-1]) + w.output_bias, [1, -1])
 
 
 def _cross_entropy(probability: Tensor) -> Tensor:

@@ -27,6 +27,12 @@ from edgewise_wire.files import write_durably
 OTHER_PYTHON = "EDGEWISE_OTHER_PYTHON"
 """Interpreters (separated like PATH) of environments with a runtime that this one cannot hold; each proves the file."""
 
+FLEX_PRICE = (
+    "on Android a library of 99 MB more, 29 MB in the APK (arm64-v8a, tensorflow-lite-select-tf-ops 2.14.0); the plain"
+    " runtimes have none"
+)
+"""What the Flex delegate costs a device: the sizes of `libtensorflowlite_flex_jni.so` in its AAR on Maven Central."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trainable:
@@ -36,6 +42,11 @@ class Trainable:
     proofs: tuple[Differences, ...]
     rehearsal: Rehearsal
     flex: tuple[str, ...] = ()
+
+    @property
+    def price(self) -> str:
+        """What `allow_flex` costs every device; empty if nothing needed it."""
+        return f"{', '.join(self.flex)}: not proved, and need the Flex delegate: {FLEX_PRICE}" if self.flex else ""
 
 
 def export_trainable(

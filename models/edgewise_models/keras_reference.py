@@ -61,8 +61,7 @@ class _Reference:
         self.plan = plan
         self.optimizer = resolve_optimizer(optimizer)
         self.optimizer.build(plan.source.optimized)
-        self._gradients = tf.function(self._played if plan.random else self._plain, autograph=False)
-        self._scores = tf.function(plan.scoring_call, autograph=False)
+        self._gradients = tf.function(self._played, autograph=False) if plan.random else self._plain
 
     def step(self, batch: Batch, seed: int) -> tuple[float, dict[str, Array]]:
         """Take a step; return the loss before it and the gradients by name."""
@@ -74,7 +73,7 @@ class _Reference:
 
     def sums(self, batch: Batch) -> dict[str, float]:
         """Return the sums of `evaluate`."""
-        values, metrics = self._scores(*(tf.constant(batch[spec.name]) for spec in self.plan.objective_specs))
+        values, metrics = self.plan.scoring.call(*(tf.constant(batch[spec.name]) for spec in self.plan.objective_specs))
         weight = tf.constant(batch["weight"])
         sums = {"loss_sum": values, **metrics}
         found = {name: float(tf.reduce_sum(v * spread_weight(weight, tuple(v.shape)))) for name, v in sums.items()}
@@ -85,7 +84,7 @@ class _Reference:
         variables = list(self.plan.trainable.values())
         with tf.GradientTape() as tape:
             inputs = [tensors[spec.name] for spec in self.plan.objective_specs]
-            values, penalty = self.plan.objective_call(*inputs)
+            values, penalty = self.plan.objective.call(*inputs)
             loss = _mean(values, tensors["weight"]) + penalty
         return loss, [tf.convert_to_tensor(g) for g in tape.gradient(loss, variables)]
 

@@ -248,9 +248,16 @@ for _name, _layers in {
     "ActivityRegularization": [layers.ActivityRegularization, {"l2": 0.01}],
     "EinsumDense": [layers.EinsumDense, {"equation": "btd,de->bte", "output_shape": (5, 5), "bias_axes": "e"}],
 }.items():
-    _add("series layer", _name, _series(lambda kind=_layers[0], settings=_layers[1]: kind(**settings)))
+    _steps = 3 if issubclass(_layers[0], layers.RNN) else 5  # what is unrolled grows with each
+    _add(
+        "series layer", _name, _series(lambda kind=_layers[0], settings=_layers[1]: kind(**settings), size=(_steps, 4))
+    )
 
-_add("series layer", "Bidirectional", _series(lambda: layers.Bidirectional(layers.GRU(3, return_sequences=True))))
+_add(
+    "series layer",
+    "Bidirectional",
+    _series(lambda: layers.Bidirectional(layers.GRU(3, return_sequences=True)), size=(3, 4)),
+)
 _add("series layer", "TimeDistributed", _series(lambda: layers.TimeDistributed(layers.Dense(3))))
 
 

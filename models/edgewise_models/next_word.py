@@ -195,7 +195,7 @@ class NextWordModule:
                 entry.variable.assign(value - change)
             return {"loss": step.loss, "weight_sum": step.weight_sum}
 
-        return tf.function(train)
+        return tf.function(train, autograph=False)
 
     def _train_corrected(self) -> Any:
         def train(tokens: Any, labels: Any, weight: Any, learning_rate: Any, mu: Any) -> dict[str, Any]:
@@ -206,7 +206,7 @@ class NextWordModule:
                 entry.variable.assign(value * keep - change - learning_rate * offset.variable)
             return {"loss": step.loss, "weight_sum": step.weight_sum}
 
-        return tf.function(train)
+        return tf.function(train, autograph=False)
 
     def _step(
         self, parameters: cifg.Parameters, tokens: Any, labels: Any, weight: Any, rate: Any, rows: int | None = None
@@ -220,7 +220,7 @@ class NextWordModule:
         def evaluate(tokens: Any, labels: Any, weight: Any) -> dict[str, Any]:
             return cifg.evaluate(self._parameters(), tokens, labels, weight, first=START, first_ranked=MARKS)
 
-        return tf.function(evaluate)
+        return tf.function(evaluate, autograph=False)
 
     def _infer(self) -> Any:
         count = min(SUGGESTIONS, self.config.vocabulary - MARKS)
@@ -228,7 +228,7 @@ class NextWordModule:
         def infer(tokens: Any) -> dict[str, Any]:
             return cifg.suggest(self._parameters(), tokens, count=count, first=START, first_ranked=MARKS)
 
-        return tf.function(infer)
+        return tf.function(infer, autograph=False)
 
 
 def _ids(name: str, rows: int, steps: int) -> Any:

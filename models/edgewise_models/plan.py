@@ -193,14 +193,7 @@ class Plan:
             made = self.settings.preprocess(*values)
             values = tuple(made) if isinstance(made, (list, tuple)) else (made,)
         output = self.source.call(values, False).output
-        return self._shown(output, dict(zip(self.source.inputs, values, strict=True)))
-
-    def _shown(self, output: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the author's post-processing makes of the output; it may ask for the model's inputs too."""
-        show = self.settings.postprocess
-        if show is None:
-            return {"output": output}
-        return dict(show(output, inputs) if len(inspect.signature(show).parameters) > 1 else show(output))
+        return shown(self.settings.postprocess, output, dict(zip(self.source.inputs, values, strict=True)))
 
     def _infer_function(self) -> Any:
         specs = self.infer_specs
@@ -229,6 +222,13 @@ class Plan:
         share = weight / tf.where(total > 0.0, total, tf.ones_like(total))
         spread = spread_weight(share, shape_of(per_value))
         return tf.reduce_sum(per_value * spread), total, spread + tf.zeros_like(per_value)
+
+
+def shown(show: Callable[..., Mapping[str, Any]] | None, output: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the author's post-processing makes of the output; it may ask for the model's inputs too."""
+    if show is None:
+        return {"output": output}
+    return dict(show(output, inputs) if len(inspect.signature(show).parameters) > 1 else show(output))
 
 
 def _output(source: SourceModel, specs: Sequence[Any]) -> Any:

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from edgewise_edge.trainer import Batch, Trainer
+from edgewise_models.constants import refuse_stray
 from edgewise_wire.artifact import Artifact
 from edgewise_wire.errors import ModelError
 from edgewise_wire.manifest import TensorSpec
 from edgewise_wire.weights import Array, Weights
 
-STRAY_BYTES = 64 << 10
 LEARNING_RATE = 0.01
 STEPS = 3
 
@@ -59,15 +59,13 @@ def _check_built_in(artifact: Artifact) -> str:
 
 
 def _check_size(artifact: Artifact) -> str:
-    """Constants that are no weights may be there (a frozen layer), but are said."""
+    """Weights that do not train are constants too; the manifest names them."""
+    manifest, buffers = artifact.manifest, artifact.file.buffers
+    rest = refuse_stray(artifact.file, [*manifest.buffers, *manifest.frozen], len(artifact.data))
     weights = sum(array.nbytes for array in artifact.weights().values())
-    owned = {n for n, s in zip(artifact.manifest.buffers, artifact.manifest.weights, strict=True) if s.averaged}
-    buffers = enumerate(artifact.file.buffers)
-    large = [span.size for n, span in buffers if n not in owned and span.size > STRAY_BYTES]
-    rest = (
-        f", {len(large)} other constants over 64 KiB ({sum(large):,} bytes)" if large else ", no other large constant"
-    )
-    return f"{len(artifact.data):,} bytes, {weights:,} of them weights{rest}"
+    frozen = sum(buffers[number].size for number in manifest.frozen if number < len(buffers))
+    kept = f", {frozen:,} weights that do not train" if frozen else ""
+    return f"{len(artifact.data):,} bytes, {weights:,} of them weights{kept}, {rest:,} other constants"
 
 
 def _check_initial_weights(trainer: Trainer, artifact: Artifact) -> str:

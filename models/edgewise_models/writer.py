@@ -6,17 +6,17 @@ Nothing that was not proved ever stands under the final name.
 from __future__ import annotations
 
 import os
-import re
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edgewise_models.constants import refuse_stray
 from edgewise_models.container import Container
-from edgewise_models.tensorflow import quiet, tf
+from edgewise_models.conversion import convert
+from edgewise_models.tensorflow import tf
 from edgewise_wire.artifact import REQUIRED_SIGNATURES, Artifact, seal
 from edgewise_wire.errors import ModelError, UnavailableError
 from edgewise_wire.files import write_durably
@@ -31,7 +31,6 @@ Functions = Mapping[str, Any]
 # What a process holds besides the file and its arenas: Python, NumPy and the runtime's library, measured on x86-64.
 PROCESS_BYTES = 45 << 20
 ARENA_FACTOR = 1.3  # each signature keeps an arena, and XNNPACK a workspace and packed right sides beside it
-STRAY_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +112,9 @@ def build_artifact(
     """
     _check_variables(functions, weights, offsets)
     further = {**_weight_functions(weights), **_offset_functions(offsets)}
-    container = Container(convert({**functions, **further}, [*weights, *offsets], allow_flex=allow_flex))
+    container = Container(
+        convert({**functions, **further}, [w.variable for w in (*weights, *offsets)], allow_flex=allow_flex)
+    )
     buffers = _own_buffers(container, weights)
     handles = {id(offset.variable.handle) for offset in offsets}
     users = [key for key, f in functions.items() if any(id(v.handle) in handles for v in f.graph.variables)]
@@ -122,10 +123,12 @@ def build_artifact(
     container.drop_unused()
     graph = parse(container.pack())
     refuse_custom(graph, allow_flex=allow_flex)
-    refuse_stray(graph, [*buffers, *container.holding(frozen)])
+    still = container.holding(frozen)
     manifest = _manifest(container, graph, [weight.spec for weight in weights], buffers, facts)
-    container.add_metadata(ENTRY, manifest.to_json())
-    return seal(container.pack())
+    container.add_metadata(ENTRY, replace(manifest, frozen=tuple(still)).to_json())
+    data = seal(container.pack())
+    refuse_stray(graph, [*buffers, *still], len(data))
+    return data
 
 
 def check_writable(path: Path) -> None:
@@ -140,28 +143,6 @@ def check_writable(path: Path) -> None:
         )
 
 
-def convert(functions: Functions, weights: Sequence[Weight], *, allow_flex: bool = False) -> bytes:
-    """Return what TensorFlow's converter makes of the functions, with built-in operators only.
-
-    Raises:
-        ModelError: naming the operators that only Flex would have.
-    """
-    holder = tf.Module()
-    holder.kept = [weight.variable for weight in weights]
-    sets = [tf.lite.OpsSet.TFLITE_BUILTINS, *([tf.lite.OpsSet.SELECT_TF_OPS] if allow_flex else [])]
-    with tempfile.TemporaryDirectory() as folder, quiet():
-        tf.saved_model.save(holder, folder, signatures=dict(functions))
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(functions))
-        converter.experimental_enable_resource_variables = True
-        converter.exclude_conversion_metadata = True  # no use to a device, and a third of the time of a conversion
-        converter.target_spec.supported_ops = sets
-        try:
-            data: bytes = converter.convert()
-        except Exception as error:  # the converter raises its own type, and ValueError, and RuntimeError
-            raise ModelError(_conversion_error(error)) from error
-    return data
-
-
 def refuse_custom(file: TfliteFile, *, allow_flex: bool = False) -> None:
     """Check that the plain runtimes have every operator.
 
@@ -171,31 +152,6 @@ def refuse_custom(file: TfliteFile, *, allow_flex: bool = False) -> None:
     custom = sorted({code.name for code in file.codes if code.custom and not (allow_flex and code.flex)})
     if custom:
         raise ModelError(f"operators that no plain runtime has: {', '.join(custom)}; write the layer without them")
-
-
-def refuse_stray(file: TfliteFile, weights: Sequence[int]) -> None:
-    """Check that no large constant but the weights is in the file: a loss without a run-time weight folds into one.
-
-    Raises:
-        ModelError: naming the tensor of a constant over 64 KiB that is no weight.
-    """
-    for subgraph in file.subgraphs:
-        for tensor in subgraph.tensors:
-            size = file.buffers[tensor.buffer].size
-            if size > STRAY_BYTES and tensor.buffer not in weights:
-                raise ModelError(
-                    f"the constant {tensor.name!r} ({tensor}, {size} bytes) would travel with the model though it is no"
-                    " weight; make it depend on an input, or compute it in the graph"
-                )
-
-
-def _conversion_error(error: Exception) -> str:
-    text = str(error)
-    found = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", text)))
-    if found:
-        return f"operators that no plain runtime has: {', '.join(found)}; write the layer without them"
-    lines = [line.strip() for line in text.splitlines() if "error:" in line] or text.strip().splitlines()
-    return f"TensorFlow's converter refuses the graph: {lines[0] if lines else type(error).__name__}"
 
 
 def _check_variables(functions: Functions, weights: Sequence[Weight], offsets: Sequence[Weight]) -> None:
@@ -250,7 +206,7 @@ def _reader(variables: Mapping[str, Any]) -> Any:
         del dummy
         return {key: tf.identity(variable) for key, variable in variables.items()}
 
-    return tf.function(get)
+    return tf.function(get, autograph=False)
 
 
 def _setter(variables: Mapping[str, Any]) -> Any:
@@ -259,7 +215,7 @@ def _setter(variables: Mapping[str, Any]) -> Any:
             variable.assign(values[key])
         return {"ok": tf.constant(1)}
 
-    return tf.function(assign)
+    return tf.function(assign, autograph=False)
 
 
 def _resetter(variables: Mapping[str, Any]) -> Any:
@@ -276,7 +232,7 @@ def _resetter(variables: Mapping[str, Any]) -> Any:
                 variable.assign(tf.constant(value))
         return {"ok": tf.constant(1)}
 
-    return tf.function(reset)
+    return tf.function(reset, autograph=False)
 
 
 def _own_buffers(container: Container, weights: Sequence[Weight]) -> list[int]:

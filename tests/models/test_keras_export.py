@@ -15,7 +15,8 @@ from edgewise_models.matrix import BATCH
 from edgewise_models.plan import Settings
 from edgewise_models.rehearsal import Rehearsal, rehearse
 from edgewise_models.tensorflow import tf
-from edgewise_wire.artifact import Artifact
+from edgewise_models.verification import verify
+from edgewise_wire.artifact import Artifact, seal
 from edgewise_wire.errors import ConfigError, ModelError
 from exporting import CROSS_ENTROPY, export, prove_on_the_other_runtime
 
@@ -47,7 +48,13 @@ def test_frozen_layers_stay_out_of_the_update_however_large(proved):
         [keras.Input((40,)), layers.Dense(500, "relu", trainable=False), layers.Dense(3, name="head")]
     )
     made = export(proved, "frozen", model, CROSS_ENTROPY)
-    assert [spec.name for spec in made.artifact.manifest.weights] == ["head/kernel", "head/bias"]
+    manifest = made.artifact.manifest
+    assert [spec.name for spec in manifest.weights] == ["head/kernel", "head/bias"]
+    assert 4 * 40 * 500 in [made.artifact.file.buffers[number].size for number in manifest.frozen]
+    assert any("80,000 weights that do not train" in line for line in verify(made.artifact.data))
+    unnamed = seal(made.artifact.data.replace(b'"frozen":', b'"frozem":'))  # a key that nobody knows
+    with pytest.raises(ModelError, match=r"80000 bytes\) would travel"):
+        list(verify(unnamed))
 
 
 def _dense():
@@ -205,6 +212,8 @@ def test_flex_is_allowed_only_when_asked_for_and_is_named(tmp_path):
     made = export_trainable(odd, CROSS_ENTROPY, batch=BATCH, path=tmp_path / "flex.tflite", allow_flex=True)
     assert "MatrixInverse" in made.flex
     assert not made.proofs
+    assert made.price.startswith("MatrixInverse: not proved")
+    assert "99 MB" in made.price
 
 
 @pytest.mark.parametrize(

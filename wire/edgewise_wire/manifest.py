@@ -60,6 +60,7 @@ class Manifest:
     training; `labels` and `weight` come with them, and `seed` says whether an int32 `seed` does too. `flops` counts
     the matrix products of one `train` call; `peak_memory` is what a process is expected to hold that trains, evaluates
     and predicts, in bytes. `vocabulary_hash` is `vocabulary_hash(vocabulary)` in hexadecimal, empty without words.
+    `frozen` are the numbers of the constant buffers of weights that do not train; they do not travel by themselves.
     `packs` says that a row may hold several sequences one after the other, each begun by the tokenizer's start mark.
     `checksum` guards every byte of the file but the averaged weights; `artifact.seal` sets it.
     """
@@ -84,6 +85,7 @@ class Manifest:
     vocabulary_hash: str = ""
     variants: tuple[Variant, ...] = ()
     packs: bool = False
+    frozen: tuple[int, ...] = ()
     format: int = FORMAT
     checksum: str = UNSEALED
 
@@ -119,6 +121,8 @@ def vocabulary_hash(words: Iterable[str]) -> str:
 def _plain(manifest: Manifest) -> dict[str, Any]:
     """Return the manifest as JSON knows it; the weights carry their own buffers."""
     plain = {name: getattr(manifest, name) for name in manifest.__dataclass_fields__ if name != "buffers"}
+    if not manifest.frozen:
+        del plain["frozen"]
     plain["weights"] = [
         {"name": w.name, "shape": w.shape, "dtype": w.dtype, "role": w.role, "buffer": buffer}
         for w, buffer in zip(manifest.weights, manifest.buffers, strict=True)
@@ -244,5 +248,6 @@ def _manifest(keys: _Keys) -> Manifest:
         vocabulary_hash=digest,
         variants=keys.each("variants", _variant, optional=True),
         packs=keys.take("packs", bool, False),
+        frozen=keys.each("frozen", _side, optional=True),
         checksum=keys.take("checksum", str),
     )

@@ -13,8 +13,9 @@ from edgewise_models.tensorflow import tf
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """A function as TensorFlow's graph, with what it captured."""
+    """A function as TensorFlow's graph, with what it captured; `call` runs it as TensorFlow does, on flat arguments."""
 
+    call: Any
     graph: Any
     inputs: tuple[Any, ...]
     outputs: Any
@@ -54,6 +55,7 @@ def trace(function: Callable[..., Any], specs: Sequence[Any]) -> Traced:
     graph = concrete.graph
     count = len(graph.inputs) - len(graph.captures)
     return Traced(
+        concrete,
         graph,
         tuple(graph.inputs[:count]),
         graph.structured_outputs,
