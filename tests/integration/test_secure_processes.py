@@ -1,8 +1,10 @@
-"""Secure rounds of real processes over real brokers: drop-outs by SIGKILL, the coordinator's death, certificates."""
+"""Secure rounds of real processes over real brokers: drop-outs by SIGKILL, certificates.
+
+A coordinator that is killed before the masks come off is in `test_private_processes`.
+"""
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import time
@@ -88,24 +90,6 @@ def test_a_killed_device_leaves_the_exact_average_of_the_others(
         told = [decode(m.payload).body for m in fleet.payloads if m.payload and m.topic.endswith("/up")]
         requests = [body for body in told if isinstance(body, UploadRequest)]
         assert all((r.examples, r.loss, r.steps) == (1, 0.0, 0) for r in requests)
-
-
-def test_a_coordinator_killed_before_the_masks_come_off_comes_back_to_the_same_sum(
-    tmp_path: Path, fixture_dir: Path
-) -> None:
-    arguments = ("--rounds", "1", "--cohort", "4", "--min-reports", "3", *SECURE)
-    with process_fleet(tmp_path, fixture_dir / "tiny.tflite", make_broker("embedded", tmp_path / "broker")) as fleet:
-        for n in range(4):
-            fleet.start_device(f"pi-{n}", SENTENCES * (2 + n))
-        fleet.start_coordinator(*arguments)
-        words = watch(fleet, "", UploadRequest)
-        assert fleet.coordinator is not None
-        fleet.coordinator.send_signal(signal.SIGKILL)
-        fleet.coordinator.wait()
-        fleet.start_coordinator(*arguments)
-        assert fleet.finish()["version"] == 1
-        assert len(words) == 4
-        check_average(fleet, words, 4)
 
 
 def call(*arguments: str, cwd: Path) -> str:
