@@ -227,7 +227,7 @@ def test_uploads_wait_for_a_slot(scene: Make) -> None:
 
 
 def test_small_updates_share_a_slot_and_are_recorded_together(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    s = scene(goal=12, rounds=1)  # updates of 2 chunks, 8 slots of 8 chunks each
+    s = scene(goal=12, rounds=1)  # updates of 4 chunks, 8 slots of 8 chunks each
     together: list[int] = []
     add = s.coordinator.store.add_reports
     monkeypatch.setattr(s.coordinator.store, "add_reports", lambda rows: together.append(len(rows)) or add(rows))
@@ -236,6 +236,20 @@ def test_small_updates_share_a_slot_and_are_recorded_together(scene: Make, monke
     s.run()
     assert s.rounds[0].reported == 12
     assert max(together) > s.settings.uploads.slots
+
+
+@pytest.mark.parametrize(("slots", "window", "granted"), [(1, 1, 1), (3, 2, 3), (2, 6, 3), (1, 11, 2), (1, 100, 12)])
+def test_no_more_chunks_are_in_flight_than_slots_have_room_for(
+    scene: Make, slots: int, window: int, granted: int
+) -> None:
+    s = scene(goal=12, rounds=1, uploads=UploadSettings(slots=slots, window=window))
+    names = [f"d{i}" for i in range(1, 13)]
+    s.join(*names)
+    for name in names:
+        s.devices[name].send_chunks = False
+    s.settle()
+    assert s.coordinator.round is not None
+    assert s.coordinator.round.desk.granted == granted  # of 4 chunks each
 
 
 def test_a_slot_is_taken_back_from_a_silent_device(scene: Make) -> None:
