@@ -21,6 +21,7 @@ from edgewise_edge.home import Home
 from edgewise_edge.host import DeviceHost, trim
 from edgewise_edge.jobs import Computed, Job
 from edgewise_edge.lean_trainer import LeanTrainer
+from edgewise_edge.learned import Learned
 from edgewise_edge.local_training import TrainerLike
 from edgewise_edge.progress import NOTHING_DONE, Step
 from edgewise_edge.session import SessionFolder
@@ -79,6 +80,7 @@ def run(asked: Mapping[str, Any], say: Callable[[Step], None]) -> Computed:
         raise RunError("the assignment has gone from the disk")
     work = stored[0]
     with ExampleStore(home.examples, limits=Limits(None, None, None)) as store:  # the agent keeps to its owner's limits
+        Learned(home).settle()  # the examples may have been encrypted while an earlier job was at work
         host = OneJobHost(home, store, asked["threads"])
         return _driven(compute(host, Job(home, work, asked["device"], asked["most"])), asked["parent"], say)
 

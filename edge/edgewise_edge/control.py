@@ -1,6 +1,6 @@
 """A device's own control variates between rounds (Karimireddy et al. 2020: cᵢ never leaves the device).
 
-    controls/{graph}/{round}    cᵢ as it was after this device's report in that round, float32 little-endian
+    controls/{graph}/{round}    cᵢ as it was after this device's report in that round (see `learned.py`)
 
 Which one is in force the coordinator says with each assignment: the round of this device's last report that became part
 of a version. So a report that was lost, or whose round was abandoned, leaves cᵢ as it was, and c stays the mean of all
@@ -12,15 +12,18 @@ cᵢ is a mean of gradients of the owner's examples: `forget` removes it togethe
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
 from pathlib import Path
 
 import numpy as np
 
 from edgewise_edge.home import Home
-from edgewise_wire.errors import UnavailableError
-from edgewise_wire.files import write_durably
-from edgewise_wire.weights import WIRE_DTYPE, Flat
+from edgewise_edge.learned import Learned
+from edgewise_wire.errors import DataError, UnavailableError
+from edgewise_wire.weights import Flat
+
+log = logging.getLogger(__name__)
 
 FOLDER = "controls"
 RESIDUALS = "residuals"
@@ -31,23 +34,29 @@ class Controls:
 
     def __init__(self, home: Home, graph_hash: bytes, folder: str = FOLDER) -> None:
         self._folder = home.path / folder / graph_hash.hex()[:32]
+        self._files = Learned(home)
 
     def load(self, round_number: int, parameters: int) -> Flat | None:
-        """Return cᵢ after a round (read-only, mapped and not copied); `None`, meaning zeros, if there is none.
+        """Return cᵢ after a round (read-only); `None`, meaning zeros, if there is none.
 
-        Round 0 stands for none. A file of another length, or with numbers that are not finite, counts as none.
+        Round 0 stands for none. A file of another length, that has changed since it was sealed, or with numbers that
+        are not finite, counts as none.
+
+        Raises:
+            UnavailableError, ConfigError: naming the key, if the examples are encrypted and it cannot be used.
         """
-        path = self._path(round_number)
-        if not round_number or not path.exists() or path.stat().st_size != WIRE_DTYPE.itemsize * parameters:
+        try:
+            found = self._files.read(self._path(round_number), parameters) if round_number else None
+        except DataError as error:
+            log.warning("not used: %s", error)
             return None
-        found: Flat = np.asarray(np.memmap(path, WIRE_DTYPE, "r")).astype(np.float32, copy=False)
-        return found if np.isfinite(found).all() else None
+        return found if found is not None and np.isfinite(found).all() else None
 
     def save(self, round_number: int, values: Flat, in_force: int) -> None:
         """Keep cᵢ as it is after a round, beside the one that is in force until that round has counted.
 
         Raises:
-            UnavailableError: if the disk is full or cannot be written.
+            UnavailableError, ConfigError, DataError: if the disk is full, or the key cannot be used.
         """
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -56,7 +65,7 @@ class Controls:
         for path in self._folder.iterdir():
             if path.name not in (str(in_force), str(round_number)):
                 path.unlink()
-        write_durably(self._path(round_number), values.astype(WIRE_DTYPE, copy=False).view(np.uint8).data)
+        self._files.write(self._path(round_number), values)
 
     def _path(self, round_number: int) -> Path:
         return self._folder / str(round_number)

@@ -1,6 +1,6 @@
 """Personal fine-tuning: the latest model, trained a little further on its owner's own text. None of it leaves.
 
-    personal/weights     float32[parameters] little-endian, only where they are better than the model they began from
+    personal/weights     float32[parameters], only where they are better than the model they began from (`learned.py`)
     personal/note.json   which model that was, on how much text, and recall before and after on held-out text
 
 The personal weights are used only if they rank more of the owner's held-out words first than the model did (Wang et al.
@@ -18,12 +18,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from edgewise_edge.home import Home, read_json
+from edgewise_edge.learned import Learned
 from edgewise_edge.local_training import Examples, TrainerLike, evaluate_locally, run_to_end, train_locally
 from edgewise_edge.model import Latest
-from edgewise_edge.weights_file import read_weights
 from edgewise_wire.errors import DataError, UnavailableError
 from edgewise_wire.files import write_durably
-from edgewise_wire.weights import WIRE_DTYPE, Flat
+from edgewise_wire.weights import Flat, parameters
 
 FOLDER = "personal"
 EPOCHS = 3
@@ -58,6 +58,7 @@ class Personal:
 
     def __init__(self, home: Home) -> None:
         self._folder = home.path / FOLDER
+        self._files = Learned(home)
         self._weights = self._folder / "weights"
         self._note = self._folder / "note.json"
 
@@ -74,11 +75,19 @@ class Personal:
         return note is not None and note.base == latest.weights.hex() and train_examples < GROWN * note.train_examples
 
     def load(self, latest: Latest, trainer: TrainerLike) -> Flat | None:
-        """Return the personal weights of this very model, `None` if there are none that are better."""
+        """Return the personal weights of this very model, `None` if there are none that are better.
+
+        Raises:
+            DataError: if they have changed on the disk.
+            UnavailableError, ConfigError: naming the key, if the examples are encrypted and it cannot be used.
+        """
         note = self.note()
         if note is None or not note.kept or note.base != latest.weights.hex() or not self._weights.exists():
             return None
-        return read_weights(self._weights, trainer, "personal weights")
+        found = self._files.read(self._weights, parameters(trainer.manifest.weights))
+        if found is None or not np.isfinite(found).all():
+            raise DataError(f"{self._weights}: not this model's personal weights any more; remove {self._folder}")
+        return found
 
     def tune(
         self, latest: Latest, trainer: TrainerLike, weights: Flat, train: Examples, held_out: Examples,
@@ -119,7 +128,7 @@ class Personal:
         except OSError as error:
             raise UnavailableError(f"{self._folder}: cannot be written ({error.strerror})") from error
         if note.kept:
-            write_durably(self._weights, own.astype(WIRE_DTYPE, copy=False).view(np.uint8).data)
+            self._files.write(self._weights, own)
         write_durably(self._note, json.dumps(asdict(note)).encode() + b"\n")
 
 

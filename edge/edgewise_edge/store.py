@@ -18,12 +18,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from edgewise_edge import store_cipher
 from edgewise_edge.store_cipher import Cipher
 from edgewise_edge.store_file import connect, translated
 from edgewise_wire.errors import ConfigError, DataError, RefusedError, UnavailableError
+
+if TYPE_CHECKING:
+    from edgewise_wire.crypto.sealing import Sealer  # `cryptography`, which a device without encryption may not have
 
 Clock: TypeAlias = Callable[[], float]
 """Seconds since 1970, as `time.time` gives them."""
@@ -203,6 +206,15 @@ class ExampleStore:
         """
         with self._reading() as db:
             self._cipher.of(db)
+
+    def sealer(self, purpose: bytes) -> Sealer | None:
+        """Return what seals other things with the key of the texts; `None` if those are not encrypted.
+
+        Raises:
+            UnavailableError, ConfigError, DataError: as `check_key`.
+        """
+        with self._reading() as db:
+            return self._cipher.for_purpose(db, purpose)
 
     def encrypt(self, key_file: Path) -> int:
         """Encrypt every text from now on, those that are there included; return how many those are.

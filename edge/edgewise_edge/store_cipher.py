@@ -45,6 +45,17 @@ class Cipher:
             self._key, self._probe = row
         return self
 
+    def for_purpose(self, db: sqlite3.Connection, purpose: bytes) -> Sealer | None:
+        """Return what seals other things with the same key, `None` while the texts are not sealed.
+
+        Raises:
+            UnavailableError, ConfigError, DataError: as `of`.
+        """
+        if self.of(db)._sealer is None:
+            return None
+        sealer: Sealer = _sealing().Sealer(self._read(Path(str(self._key))), purpose)
+        return sealer
+
     def stored(self, text: str) -> str | bytes:
         """Return a text as it stands in the file."""
         return text if self._sealer is None else self._sealer.seal(text)

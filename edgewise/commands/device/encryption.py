@@ -18,6 +18,7 @@ from edgewise_wire.errors import ConfigError
 def encrypt(key: Path | None, off: bool, home: Path) -> None:
     """Encrypt the examples: those that are here, and every one from now on.
 
+    What was learned from them and stays here (personal weights, what compression left unsaid) is encrypted with them.
     Without the key they cannot be read by anyone, this device included: keep a copy. On the same disk it guards against
     copies of the examples alone; on a stick that is taken away (--key) against whoever takes the disk too.
 
@@ -28,11 +29,14 @@ def encrypt(key: Path | None, off: bool, home: Path) -> None:
     """
     if off and key is not None:
         raise ConfigError("device encrypt: --off needs no --key; the store knows where its key is")
+    from edgewise_edge.learned import Learned
+
     with open_store(home) as store:
         if off:
+            Learned(Home(home)).unseal()
             click.echo(f"{counted(store.decrypt(), 'example')} in plain again.")
             return
         where = key or Home(home).key
-        click.echo(
-            f"{counted(store.encrypt(where), 'example')} encrypted with the key {where.absolute()}; keep a copy of it."
-        )
+        count = store.encrypt(where)
+        Learned(Home(home)).settle()
+        click.echo(f"{counted(count, 'example')} encrypted with the key {where.absolute()}; keep a copy of it.")

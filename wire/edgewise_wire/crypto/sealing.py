@@ -1,4 +1,4 @@
-"""Short texts sealed with one key: ChaCha20-Poly1305 (RFC 8439), quick without AES instructions (a Pi 4 has none).
+"""Texts and files sealed with one key: ChaCha20-Poly1305 (RFC 8439), quick without AES instructions (a Pi 4 has none).
 
     sealed = 12 random bytes (the nonce) + ciphertext, as long as the text + 16 bytes that prove both
 
@@ -20,6 +20,7 @@ from edgewise_wire.files import write_durably
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
+SEAL_BYTES = NONCE_BYTES + 16  # by so many bytes is what is sealed longer
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -38,8 +39,12 @@ class Sealer:
 
     def seal(self, text: str) -> bytes:
         """Return the text sealed, with a nonce of its own."""
+        return self.seal_bytes(text.encode())
+
+    def seal_bytes(self, data: bytes | memoryview) -> bytes:
+        """Return bytes sealed: `SEAL_BYTES` more of them."""
         nonce = secrets.token_bytes(NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, text.encode(), self._purpose)
+        return nonce + self._cipher.encrypt(nonce, data, self._purpose)
 
     def open(self, sealed: bytes) -> str:
         """Return a text that was sealed.
@@ -48,9 +53,20 @@ class Sealer:
             DataError: if it was sealed with another key or for another purpose, or has changed since.
         """
         try:
-            return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], self._purpose).decode()
+            return self.open_bytes(sealed).decode()
+        except ValueError:
+            raise DataError("sealed text: no text") from None
+
+    def open_bytes(self, sealed: bytes) -> bytes:
+        """Return bytes that were sealed.
+
+        Raises:
+            DataError: if they were sealed with another key or for another purpose, or have changed since.
+        """
+        try:
+            return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], self._purpose)
         except (InvalidTag, ValueError):
-            raise DataError("sealed text: another key's, or changed on the disk") from None
+            raise DataError("sealed: another key's, or changed on the disk") from None
 
 
 def make_key(path: Path) -> bytes:
