@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from multiprocessing import resource_tracker
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any, NamedTuple
-from unittest import mock
 
 import numpy as np
 
@@ -59,7 +58,7 @@ class SharedArray:
         if sys.version_info >= (3, 13):
             return cls(SharedMemory(handle.name, track=False), handle)
         # Before 3.13 whoever attaches is taken for an owner, and would remove the segment when it ends.
-        with mock.patch.object(resource_tracker, "register"):
+        with _unregistered():
             return cls(SharedMemory(handle.name), handle)
 
     def unlink(self) -> None:
@@ -68,6 +67,16 @@ class SharedArray:
         with contextlib.suppress(BufferError):  # somebody here still holds a view; the memory goes with the last one
             self._memory.close()
         self._memory.unlink()
+
+
+@contextlib.contextmanager
+def _unregistered() -> Iterator[None]:
+    register = resource_tracker.register
+    resource_tracker.register = lambda name, kind: None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        resource_tracker.register = register
 
 
 def share(arrays: Mapping[str, Array]) -> dict[str, SharedArray]:

@@ -184,7 +184,7 @@ class TestRegistry:
             def load(self) -> Callable[..., list[str]]:
                 return mine
 
-        monkeypatch.setattr("edgewise_coordinator.plugins.entry_points", lambda group: [Point()])
+        monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [Point()])
         assert registry.selection("offered").name == "offered"
 
     @pytest.mark.parametrize("name", ["unknown", "no_such_module:f", "math:no_such_thing"])
