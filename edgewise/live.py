@@ -78,8 +78,10 @@ def narrowed(row: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def fitted(rows: Sequence[Mapping[str, str]], width: int) -> list[dict[str, str]]:
-    """Return rows without the columns that a terminal of so many characters has no room for.
+def fitted(
+    rows: Sequence[Mapping[str, str]], width: int, first_to_go: Sequence[str] = FIRST_TO_GO, gap: int = 3
+) -> list[dict[str, str]]:
+    """Return rows without the columns that a terminal of so many characters has no room for, those of `first_to_go`.
 
     Example:
         >>> fitted([{"round": "3", "loss": "5.12", "MB down": "0.75"}], 16)
@@ -88,9 +90,9 @@ def fitted(rows: Sequence[Mapping[str, str]], width: int) -> list[dict[str, str]
     kept = list(rows[0]) if rows else []
 
     def needed() -> int:
-        return sum(max(len(name), *(len(row[name]) for row in rows)) for name in kept) + 3 * len(kept) - 1
+        return sum(max(len(name), *(len(row[name]) for row in rows)) for name in kept) + gap * len(kept) - 1
 
-    for name in FIRST_TO_GO:
+    for name in first_to_go:
         if rows and needed() > width and name in kept:
             kept.remove(name)
     return [{name: row[name] for name in kept} for row in rows]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from edgewise.recipes import recipe_options
 from edgewise.simulation.compare import applying, folder_of, variants
 from edgewise.simulation.population import PRESETS
 from edgewise.simulation.result import Result
-from edgewise.simulation.run import ENGINES, RUN, Options, Run, on_wire, open_run, options_of
+from edgewise.simulation.run import COHORT, ENGINES, RUN, Options, Run, on_wire, open_run, options_of
 from edgewise.simulation.view import SimulationView, duration, summary
 from edgewise_wire.errors import ConfigError, DataError, RunError
 from edgewise_wire.transforms import EXAMPLES
@@ -35,7 +37,7 @@ NOT_OPTIONS = ("model", "data", "directory", "workers", "engine", "resume", "com
     help="Text that `edgewise device import` reads, `corpus` (made up), arrays in a .npz, or module:function.",
 )
 @click.option("--devices", default=0, help="Registered devices. [default: one for each person in the data]")
-@click.option("--cohort", default=DEFAULTS.cohort, show_default=True, help="Reports that close a round.")
+@click.option("--cohort", type=int, help=f"Reports that close a round. [default: {COHORT}, or every device if fewer]")
 @click.option("--rounds", default=DEFAULTS.rounds, show_default=True, help="Training rounds.")
 @click.option(
     "--over-selection", default=DEFAULTS.over_selection, show_default=True, help="Devices asked for each report wanted."
@@ -96,8 +98,10 @@ def command(**given: Any) -> None:
 def _compare(given: dict[str, Any]) -> dict[str, Result]:
     from edgewise.simulation.plots import draw_curves
 
-    results = {}
-    for label, variant in variants(given["compare_with"]).items():
+    results, found = {}, variants(given["compare_with"])
+    for variant in found.values():
+        _options(given, variant).check_recipe()  # refused before anything is simulated
+    for label, variant in found.items():
         folder = given["directory"] / folder_of(label)
         ended = given["resume"] and not (folder / RUN).exists()
         results[label] = _one({**given, "resume": given["resume"] and not ended}, folder, variant, label)
@@ -106,16 +110,19 @@ def _compare(given: dict[str, Any]) -> dict[str, Result]:
 
 
 def _one(given: dict[str, Any], folder: Path, variant: dict[str, Any], label: str = "") -> Result:
-    chosen = {name: value for name, value in given.items() if name not in NOT_OPTIONS}
-    if variant:
-        chosen = applying(variant, chosen)
+    chosen = _options(given, variant)
     if given["wire"]:
-        return _on_wire(given, options_of(chosen), folder, label)
+        return _on_wire(given, chosen, folder, label)
     with open_run(
-        given["model"], _said("data", given), options_of(chosen), folder, workers=given["workers"],
+        given["model"], _said("data", given), chosen, folder, workers=given["workers"],
         engine=given["engine"], resume=given["resume"], said=_said_names(),
     ) as run:  # fmt: skip
         return _go(run, label)
+
+
+def _options(given: dict[str, Any], variant: dict[str, Any]) -> Options:
+    chosen = {name: value for name, value in given.items() if name not in NOT_OPTIONS}
+    return options_of(applying(variant, chosen) if variant else chosen)
 
 
 def _on_wire(given: dict[str, Any], options: Options, folder: Path, label: str) -> Result:
@@ -128,6 +135,10 @@ def _on_wire(given: dict[str, Any], options: Options, folder: Path, label: str) 
 
 def _go(run: Run, label: str) -> Result:
     view = SimulationView(run.settings.rounds, label)
+    if run.simulator.complete:
+        click.echo(f"{run.directory}: all its rounds are done and nothing is left to do; --rounds adds more.", err=True)
+    for words in _before(run):
+        click.echo(words, err=True)
     try:
         with view:
             for row in run.rows[-1:]:
@@ -146,6 +157,20 @@ def _go(run: Run, label: str) -> Result:
         why = next((row["reason"] for row in reversed(result.history) if row["reason"]), "")
         raise RunError(f"{why}; {run.settings.max_abandoned + 1} rounds in a row were abandoned")
     return result
+
+
+def _before(run: Run) -> Iterator[str]:
+    """Yield what is worth knowing of a fleet so small before its rounds begin."""
+    goal, devices, fleet = run.settings.cohort.goal, len(run.data.devices), run.options.model()
+    if goal == devices < COHORT and "cohort" not in _said_names():
+        yield f"A round is all {devices} devices there are; --cohort says how many."
+    there = fleet.peak * devices
+    if fleet.peak and not run.options.trace and there < run.settings.cohort.target:
+        enough = math.ceil(run.settings.cohort.target / fleet.peak * 2)
+        yield (
+            f"--fleet {run.options.fleet}: of {devices} devices {there:.1f} are there at the busiest hour, and a round"
+            f" asks {run.settings.cohort.target}: rounds wait, or are abandoned; --devices {enough} is enough."
+        )
 
 
 def _said_names() -> frozenset[str]:
@@ -174,7 +199,7 @@ def _target(text: str | None) -> tuple[str, float] | None:
 
 def _tell(results: dict[str, Result], given: dict[str, Any], target: tuple[str, float] | None) -> None:
     console = Console(stderr=True)
-    console.print(summary(results))
+    console.print(summary(results, console.width))
     for label, result in results.items():
         if target:
             console.print(_reached(label, result, *target), highlight=False)

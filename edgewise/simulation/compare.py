@@ -10,7 +10,7 @@ from typing import Any
 from edgewise.recipes import ALGORITHM_SETTINGS
 from edgewise.simulation.data import TaskData
 from edgewise.simulation.result import Result, Row
-from edgewise.simulation.run import simulate
+from edgewise.simulation.run import options_of, simulate
 from edgewise_coordinator.algorithms.registry import ALGORITHMS
 from edgewise_wire.errors import ConfigError
 
@@ -82,8 +82,10 @@ def compare(
     Raises:
         InputError: as `simulate`.
     """
-    results = {}
-    for label, variant in variants(algorithms).items():
+    results, found = {}, variants(algorithms)
+    for variant in found.values():
+        options_of(applying(variant, options)).check_recipe()  # refused before anything is simulated
+    for label, variant in found.items():
 
         def watch(row: Row, label: str = label) -> None:
             on_round(label, row)

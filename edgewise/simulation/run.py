@@ -40,6 +40,7 @@ from edgewise_wire.weights import parameters
 
 CHECKPOINT_SECONDS = 10.0  # what a killed simulation has to do again at the most, a round aside
 ENGINES = ("local", "inline", "ray")
+COHORT = 8  # where nothing else is said and there are so many devices
 UNTRAINED = "untrained.tflite"
 RUN, ROUNDS, CHECKPOINT, DEVICES, MODEL = (
     "simulation.json", "rounds.jsonl", "checkpoint.npz", "devices.npz", "model.tflite",
@@ -50,12 +51,13 @@ RUN, ROUNDS, CHECKPOINT, DEVICES, MODEL = (
 class Options:
     """Everything that decides what a simulation computes; `recipe` are the options of `edgewise.recipes`.
 
-    The same options give the same bits, whatever computes them.
+    The same options give the same bits, whatever computes them. A `cohort` of None is 8, or every device where there
+    are fewer.
     """
 
     rounds: int = 10
     devices: int = 0
-    cohort: int = 8
+    cohort: int | None = None
     over_selection: float = 1.0
     min_reports: int = 0
     epochs: int = 1
@@ -85,12 +87,20 @@ class Options:
     restart_every: int | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
+    def fitting(self, data: TaskData) -> Options:
+        """Return them with the cohort that these devices can make, if none was asked for."""
+        return self if self.cohort is not None else replace(self, cohort=min(COHORT, len(data.devices)))
+
     def settings(self, data: TaskData) -> Settings:
         """Return them as a coordinator knows them. Raises ConfigError if one is out of its range."""
         made = plan(self.recipe_options(data))
-        goal = (made.buffer and int(self.recipe["buffer"])) or self.cohort
+        cohort = self.fitting(data).cohort or 0
+        goal = (made.buffer and int(self.recipe["buffer"])) or cohort
         if not made.buffer and goal > len(data.devices):
-            raise ConfigError(f"cohort: expected at most the {len(data.devices)} devices there are, got {goal}")
+            raise ConfigError(
+                f"cohort: expected at most the {len(data.devices)} devices there are, got {goal}; leave it out, or ask"
+                " for more devices"
+            )
         settings = Settings(
             fleet="simulation",
             rounds=self.rounds,
@@ -108,9 +118,16 @@ class Options:
 
     def recipe_options(self, data: TaskData) -> dict[str, Any]:
         """Return the recipe's options, the fleet's size among them where an algorithm must know it."""
+        return self._recipe(len(data.devices))
+
+    def check_recipe(self) -> None:
+        """Check the recipe alone, without model and data. Raises ConfigError as `plan` does."""
+        plan(self._recipe(1))
+
+    def _recipe(self, devices: int) -> dict[str, Any]:
         options = {**defaults(), "compress": self.compress, **self.recipe}
         if options["algorithm"] == "scaffold" and options["fleet_size"] is None:
-            options["fleet_size"] = len(data.devices)
+            options["fleet_size"] = devices
         if self.privacy != "none" and options["weighting"] is None:
             options["weighting"] = "uniform"  # a promise needs it; what was asked for otherwise is refused
         return options
@@ -148,7 +165,8 @@ class Run:
         self, model: Path, data: TaskData, options: Options, directory: Path, *, workers: int | None = None,
         engine: str = "local", resume: bool = False, source: str = "", scratch: bool = False,
     ) -> None:  # fmt: skip
-        self.options, self.directory, self._source = options, directory, source
+        self.options = options = options.fitting(data)
+        self.directory, self._source = directory, source
         self.data, self._scratch = data, scratch
         self.artifact = Artifact.load(model)
         self.settings = options.settings(data)
@@ -416,6 +434,7 @@ def on_wire(
         raise InputError(f"{directory}: holds a simulation; go on with --resume, or choose another --dir")
     artifact = Artifact.load(model)
     opened = open_data(data, artifact.manifest, options.devices)
+    options = options.fitting(opened)
     made = plan(options.recipe_options(opened))
     never = stop or (lambda: False)
     return run_on_wire(artifact, opened, options.settings(opened), made, directory, never, on_row or (lambda row: None))

@@ -12,11 +12,13 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from edgewise.live import METRIC_NAMES, cells, counted, megabytes, number, percent, rounds_table
+from edgewise.live import METRIC_NAMES, cells, counted, fitted, megabytes, number, percent, rounds_table
 from edgewise.simulation.plots import SHARES
 from edgewise.simulation.result import Result, Row, metric_names
 
 ROWS_SHOWN = 8  # of the latest rounds, above the bar
+BAR, BESIDE_BAR = 40, 48  # characters: of the bar at most, and of what stands beside it
+FIRST_TO_GO = ("MB down", "lost", "MB up", "reports", "virtual")  # of the summary, in a terminal that is too narrow
 
 
 def value(name: str, found: float | None) -> str:
@@ -58,7 +60,7 @@ class SimulationView:
         self._done = 0
         self._rows: deque[Mapping[str, Any]] = deque(maxlen=ROWS_SHOWN)
         self._bar = Progress(
-            TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("rounds"),
+            TextColumn("[bold]{task.description}"), BarColumn(self._room()), MofNCompleteColumn(), TextColumn("rounds"),
             TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), auto_refresh=False,
         )  # fmt: skip
         self._task = self._bar.add_task(label or "simulating", total=total)
@@ -68,6 +70,9 @@ class SimulationView:
             if watched
             else None
         )
+
+    def _room(self) -> int:
+        return max(4, min(BAR, self.console.width - BESIDE_BAR - len(self._label)))
 
     def __enter__(self) -> SimulationView:
         if self._live:
@@ -89,7 +94,8 @@ class SimulationView:
             self.console.print(f"{who}round {row['round']} was abandoned: {row['reason']}.", style="yellow")
         if self._live is None and (row.get("evaluated") or row["round"] % 100 == 0):
             measured = [f"{heading(name)} {value(name, row[name])}" for name in metric_names([row])]
-            words = [f"{who}round {row['round']} of {self._total}", *measured, f"{duration(row['hours'])} virtual"]
+            place = f"round {row['round']}" if row["round"] == row["version"] else f"version {row['version']}"
+            words = [f"{who}{place} of {self._total}", *measured, f"{duration(row['hours'])} virtual"]
             self.console.print("  ".join(words), soft_wrap=True, highlight=False)
 
     def table(self) -> Table:
@@ -111,15 +117,17 @@ def _cells(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
     return dict([*shared[:place], *measured, *shared[place:], ("virtual", duration(row["hours"]))])
 
 
-def summary(results: Mapping[str, Result]) -> Table:
-    """Return a table with a line a result: what it reached, and what that took."""
+def summary(results: Mapping[str, Result], width: int = 0) -> Table:
+    """Return a table with a line a result: what it reached, and what that took, if `width` characters hold it."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     metrics = list(dict.fromkeys(name for result in results.values() for name in result.metrics))
-    table.add_column("", no_wrap=True)
-    for name in ("rounds", *(heading(name) for name in metrics), "virtual", "MB up", "MB down", "reports", "lost"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for label, result in results.items():
-        table.add_row(label, *line(result, metrics))
+    headings = ["rounds", *(heading(name) for name in metrics), "virtual", "MB up", "MB down", "reports", "lost"]
+    rows = [{"": label, **dict(zip(headings, line(result, metrics), strict=True))} for label, result in results.items()]
+    shown = fitted(rows, width, FIRST_TO_GO, gap=2) if width else rows
+    for name in shown[0] if shown else ():
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    for row in shown:
+        table.add_row(*row.values())
     return table
 
 

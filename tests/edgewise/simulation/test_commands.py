@@ -127,6 +127,7 @@ def test_the_report_of_a_coordinators_run(tmp_path: Path) -> None:
         (("--mu", "0.1"), "algorithm fedavg has no setting --mu"),
         (("--compare", "fedavg"), "two algorithms or more"),
         (("--compare", "fedavg,fedadam:speed=3"), "'speed=3' is no setting"),
+        (("--compare", "fedavg,nope"), "algorithm 'nope': not known"),
         (("--target", "top1"), "expected METRIC=NUMBER"),
         (("--trace", "none.csv"), "none.csv: cannot be read"),
         (("--data", "nothing.txt"), "nothing.txt"),
@@ -182,6 +183,21 @@ def test_a_function_in_the_current_folder_makes_data_and_selections(
     assert told[-1] == "edgewise: data 'own_task:fails': raised ZeroDivisionError at own_task.py:15 (division by zero)"
     assert "in fails" in told[0]
     assert len(told) <= 4, told  # the user's own frame, and not one of click's
+
+
+def test_a_chat_of_three_is_a_fleet_without_saying_the_cohort(
+    fixture_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chat = tmp_path / "chat"
+    chat.mkdir()
+    for name, sentences in list(people().items())[:3]:
+        (chat / f"{name}.txt").write_text("\n".join(sentences))
+    given = ("--data", chat, "--fleet", "phones", "--rounds", 1, "--engine", "inline", "--dir", tmp_path / "run")
+    assert ran("simulate", "--model", fixture_dir / "tiny.tflite", *given) == 0
+    told = capsys.readouterr().err
+    assert "A round is all 3 devices there are; --cohort says how many." in told
+    assert "of 3 devices 0.6 are there at the busiest hour, and a round asks 3" in told
+    assert json.loads((tmp_path / "run" / "simulation.json").read_text())["options"]["cohort"] == 3
 
 
 def test_no_model_and_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
