@@ -70,16 +70,15 @@ def full_table(rows: Sequence[Row]) -> str:
 
 
 def compact_table(rows: Sequence[Row]) -> str:
-    """Return one line a family: how many, the largest difference on each runtime, and the names."""
+    """Return a line a family: how many, the largest difference on each runtime, the names (but those of operations)."""
     runtimes = list(dict.fromkeys(runtime for row in rows for runtime in row.differences))
     lines = [f"| | {' | '.join(runtimes)} | which |", f"| --- |{' --- |' * len(runtimes)} --- |"]
     for family in dict.fromkeys(row.family for row in rows):
         mine = [row for row in rows if row.family == family]
         most = [max(row.differences.get(name, float("nan")) for row in mine) for name in runtimes]
-        lines.append(
-            f"| {len(mine)} {PLURALS[family]} | {' | '.join(f'≤ {figure:.0e}' for figure in most)} |"
-            f" {'; '.join(row.name for row in mine)} |"
-        )
+        figures = " | ".join(f"≤ {figure:.0e}" for figure in most)
+        which = "listed on the page" if family == "operation" else "; ".join(row.name for row in mine)
+        lines.append(f"| {len(mine)} {PLURALS[family]} | {figures} | {which} |")
     return "\n".join(lines)
 
 

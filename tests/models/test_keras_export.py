@@ -10,7 +10,6 @@ from keras import layers
 from edgewise_edge.trainer import Trainer
 from edgewise_models.keras_export import build_trainable, export_trainable, plan_of
 from edgewise_models.keras_reference import rehearsal_of
-from edgewise_models.lowering import LoweringError
 from edgewise_models.matrix import BATCH
 from edgewise_models.plan import Settings
 from edgewise_models.rehearsal import Rehearsal, rehearse
@@ -184,21 +183,6 @@ def test_a_file_that_does_not_train_as_tensorflow_does_is_not_written(tmp_path, 
     with pytest.raises(ModelError, match="the proof failed"):
         export_trainable(_dense(), CROSS_ENTROPY, batch=BATCH, path=tmp_path / "wrong.tflite")
     assert not (tmp_path / "wrong.tflite").exists()
-
-
-ODD = {
-    "odd": (lambda x: tf.linalg.inv(x @ tf.transpose(x, (0, 2, 1))), "layer 'odd': operator MatrixInverse"),
-    "spectrum": (lambda x: tf.abs(tf.signal.rfft(x)), "layer 'spectrum': operator RFFT"),
-    "choosy": (lambda x: tf.boolean_mask(x, x[:, 0, 0] > 0), "fixed shape"),
-}
-
-
-@pytest.mark.parametrize("name", ODD)
-def test_what_cannot_be_lowered_is_refused_before_conversion_by_layer_and_operator(tmp_path, name):
-    function, said = ODD[name]
-    model = _with(layers.Lambda(function, name=name))
-    with pytest.raises((LoweringError, ModelError), match=said):
-        export_trainable(model, CROSS_ENTROPY, batch=BATCH, path=tmp_path / "odd.tflite")
 
 
 def _with(layer):
