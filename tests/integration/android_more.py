@@ -20,12 +20,14 @@ from edgewise_edge.store import ExampleStore
 from edgewise_wire.codec import decode
 from edgewise_wire.messages import Assignment, EvaluationReport, SecureConsent, UploadChunk, UploadRequest
 from process_fleet import FLEET, edgewise, process_fleet
+from proxy import NetworkFaults
 from tests.integration.test_android_round import (
     SENTENCES,
     TOGETHER,
     Sent,
     call,
     check_average,
+    disturbed,
     jar,
     spoken,
     start_mixed,
@@ -68,6 +70,16 @@ def test_a_mixed_cohort_finishes_rounds_with(
     for name in ("jvm-0", "jvm-1"):
         with sqlite3.connect(tmp_path / name / "participation.sqlite") as log:
             assert log.execute("SELECT DISTINCT outcome FROM participation").fetchall() == [("reported",)]
+
+
+def test_a_bad_network_and_the_loss_of_every_link_end_in_the_same_bits(
+    jar: Path, tmp_path: Path, fixture_dir: Path
+) -> None:
+    model = fixture_dir / "tiny.tflite"
+    in_peace, _ = disturbed(tmp_path / "peace", model, jar, None, "")
+    assert disturbed(tmp_path / "cut", model, jar, "jvm-0", "all")[0] == in_peace
+    faults = NetworkFaults(delay=0.02, duplicate=0.2, reorder=0.2)
+    assert disturbed(tmp_path / "faults", model, jar, None, "", faults)[0] == in_peace
 
 
 def log_of(home: Path) -> list[tuple[object, ...]]:

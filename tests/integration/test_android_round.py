@@ -36,7 +36,7 @@ from edgewise_wire.topics import parse_device_topic
 from edgewise_wire.transforms import Key, get
 from edgewise_wire.weights import Flat, flatten, parameters
 from process_fleet import FLEET, ProcessFleet, edgewise, process_fleet
-from proxy import PUBLISH, UP, Cut, MqttProxy, Packet
+from proxy import PUBLISH, UP, Cut, MqttProxy, NetworkFaults, Packet
 from tests.support.broker_fixtures import make_mosquitto
 from tests.support.jvm_devices import desktop_jar, java, start_jvm_device
 
@@ -221,8 +221,10 @@ class Behind:
         self.url = proxy.url
 
 
-def disturbed(folder: Path, model: Path, jar: Path, victim: str | None, how: str) -> tuple[bytes, ProcessFleet]:
-    """Run two rounds; when the victim's first upload chunk passes, its process is killed or its link is cut."""
+def disturbed(
+    folder: Path, model: Path, jar: Path, victim: str | None, how: str, faults: NetworkFaults | None = None
+) -> tuple[bytes, ProcessFleet]:
+    """Run two rounds; when the victim's first upload chunk passes, its process is killed, or its link (or all) cut."""
     folder.mkdir()
     with make_mosquitto(folder / "broker") as broker, MqttProxy(broker.url) as proxy:
         fleet = ProcessFleet(folder, model, Behind(proxy))  # type: ignore[arg-type]
@@ -233,11 +235,15 @@ def disturbed(folder: Path, model: Path, jar: Path, victim: str | None, how: str
                 return
             if says(packet, victim, UploadChunk):
                 struck.set()
+                if how == "all":
+                    threading.Timer(0.0, proxy.cut).start()  # not from the proxy's own thread
+                    return
                 if how == "kill":
                     os.kill(fleet.devices[victim].pid, signal.SIGKILL)
                 raise Cut
 
         proxy.hook = strike
+        proxy.faults = faults or proxy.faults
         try:
             fleet.start_device("pi-0", SENTENCES * 20)
             start_jvm_device(fleet, jar, "jvm-0", SENTENCES * 21)

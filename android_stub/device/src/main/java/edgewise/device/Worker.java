@@ -20,7 +20,6 @@ import edgewise.wire.Messages.Kind;
 import edgewise.wire.Messages.Measure;
 import edgewise.wire.Messages.UploadRequest;
 import edgewise.wire.errors.EdgewiseError;
-import edgewise.wire.errors.ProtocolError;
 import edgewise.wire.errors.UnavailableError;
 import edgewise.wire.secure.Form;
 import edgewise.wire.secure.Member;
@@ -56,7 +55,7 @@ final class Worker {
     private final Supplier<Policy> policy;
     private final Budget budget;
     private final Trust trust;
-    private final Separation separation;
+    private final Admission admission;
     private final Consumer<Ended> onEnd;
     private final BlobStore blobs;
     private final SessionFolder session;
@@ -78,9 +77,9 @@ final class Worker {
         this.policy = policy;
         this.budget = budget;
         this.trust = trust;
-        separation = new Separation(records, policy);
         this.onEnd = onEnd;
         blobs = new BlobStore(home.blobs);
+        admission = new Admission(host, blobs, policy, budget, new Separation(records, policy));
         session = new SessionFolder(home.session, link.identity.fleet());
     }
 
@@ -100,24 +99,11 @@ final class Worker {
 
     /** Returns why this device does not take an assignment, {@code null} if it does; nothing is written for it. */
     String refusal(Assignment asked) {
-        int held;
         try {
-            if (asked.kind() != Kind.DISCOVER) Blobs.checkRef(asked.graph(), Blobs.BYTES_MAX);
-            Blobs.checkRef(asked.weights(), Blobs.BYTES_MAX);
-            if (!asked.correction().isEmpty()) Blobs.checkRef(asked.control(), Blobs.BYTES_MAX);
-            held = host.counts().of(asked.kind());
-        } catch (ProtocolError error) {
-            return error.getMessage();
+            return admission.refusal(asked);
         } catch (EdgewiseError error) {
             return discreet(error);
         }
-        double traffic = asked.graph().size() == 0 || blobs.has(asked.graph().hash()) ? 0 : asked.graph().size();
-        for (BlobRef ref : Deltas.weightsToFetch(asked, blobs)) traffic += ref.size();
-        traffic += Encoding.updateBytes(asked) + (asked.correction().isEmpty() ? 0 : asked.control().size());
-        String why = host.obstacle();
-        if (why == null) why = policy.get().refusal(asked, held, traffic);
-        if (why == null) why = separation.refusal(asked);
-        return why != null ? why : budget.refusal(asked, traffic);
     }
 
     /** Takes an assignment and begins. Throws {@link UnavailableError} if it cannot be kept on disk. */
