@@ -144,33 +144,98 @@ class AgentTest {
         assertArrayEquals(peaceful.update().hash(), rig.until(UploadRequest.class).update().hash());
     }
 
-    /** Rounds that are killed after their first, fourth, seventh … step, and hear everything twice, are the same round. */
+    /** Answers the device as a coordinator would until it has reported; everything is said twice. */
+    private void drive() {
+        boolean granted = false, acknowledged = false;
+        for (int i = 0; i < 400 && (i < 20 || agent.working()); i++) {
+            agent.step(0);
+            rig.serve();
+            rig.serve();
+            for (int n = 0; n < 2 && !granted && rig.last(UploadRequest.class) != null; n++) {
+                rig.tell(21, UploadGrant.ABSENT.withAttempt(1).withWindow(4));
+            }
+            granted = rig.last(UploadRequest.class) != null;
+            for (int n = 0; n < 2 && !acknowledged && rig.last(UploadChunk.class) != null; n++) {
+                rig.tell(21, ReportAck.ABSENT.withAttempt(1).withAccepted(true).withComeBack(60));
+            }
+            acknowledged = rig.last(UploadChunk.class) != null;
+        }
+        assertFalse(agent.working());
+    }
+
+    private java.util.Set<String> hashesSaid() {
+        java.util.Set<String> found = new java.util.TreeSet<>();
+        for (Envelope one : rig.said) {
+            if (one.body() instanceof UploadRequest request) found.add(Bytes.hex(request.update().hash()));
+            if (one.body() instanceof UploadChunk chunk) found.add(Bytes.hex(Bytes.hash(chunk.data())));
+        }
+        return found;
+    }
+
+    /** Between any two things that the agent asks of the world: its clock, its link, its log. */
     @Test
-    void killedAfterAnyStepItEndsInTheSameUpdateAndInOneReport() {
-        byte[] expected = trainToReport(21).update().hash();
-        int killed = 0;
-        for (int steps = 1; steps < 40; steps += 3, killed++) {
-            File other = new File(folder, "killed-" + steps);
-            rig = new Rig(other);
+    void killedAtAnyMomentItEndsInTheSameUpdateAndInOneReport() {
+        rig.calls = 0;
+        rig.events.add(rig.message(21, rig.assignment()));
+        drive();
+        java.util.Set<String> expected = hashesSaid();
+        int moments = rig.calls, killed = 0;
+        assertEquals(1, expected.size());
+        for (int moment = 1; moment < moments; moment += Math.max(1, moments / 20)) {
+            rig.store.close();
+            rig = new Rig(new File(folder, "killed-" + moment));
+            agent = rig.start();
+            edgewise.device.transport.Transport.Message asked = rig.message(21, rig.assignment());
+            rig.calls = 0;
+            rig.killAt = moment;
+            rig.events.add(asked);
+            java.util.Set<String> said = new java.util.TreeSet<>();
+            try {
+                drive();
+            } catch (Rig.Killed gone) {
+                killed++;
+            }
+            rig.killAt = 0;
+            said.addAll(hashesSaid());
+            agent = rig.start();
+            rig.events.add(asked); // the broker does not know whether it was heard
+            drive();
+            said.addAll(hashesSaid());
+            assertEquals(expected, said, "killed at moment " + moment + " of " + moments);
+            assertEquals(1, log().stream().filter(e -> e.outcome() == Outcome.REPORTED).count(), "moment " + moment);
+        }
+        assertTrue(killed >= 15, "killed " + killed + " times");
+    }
+
+    /** Links that break all the time, messages lost: it costs time and nothing else. */
+    @Test
+    void aBadNetworkCostsTimeAndNothingElse() {
+        rig.events.add(rig.message(21, rig.assignment()));
+        drive();
+        java.util.Set<String> expected = hashesSaid();
+        for (int seed = 0; seed < 2; seed++) {
+            java.util.Random dice = new java.util.Random(seed);
+            rig.store.close();
+            rig = new Rig(new File(folder, "network-" + seed));
             agent = rig.start();
             rig.tell(21, rig.assignment());
-            for (int i = 0; i < steps; i++) {
+            for (int i = 0; i < 4000 && rig.count(UploadChunk.class) < 1; i++) {
                 agent.step(0);
                 rig.serve();
-                rig.serve();
+                if (dice.nextInt(3) == 0) rig.events.pollLast(); // lost
+                if (dice.nextInt(3) == 0 && !rig.events.isEmpty()) rig.events.addLast(rig.events.pollFirst()); // overtaken
+                if (dice.nextInt(25) == 0) {
+                    rig.events.addLast(new edgewise.device.transport.Transport.Disconnected("cut"));
+                    rig.events.addLast(new edgewise.device.transport.Transport.Connected());
+                }
+                if (dice.nextInt(4) == 0) rig.now += 3;
+                if (i % 10 == 0) rig.tell(21, rig.assignment().withDeadline(dice.nextInt(500) + 1)); // the time is counted anew
+                if (rig.last(UploadRequest.class) != null && i % 7 == 0) {
+                    rig.tell(21, UploadGrant.ABSENT.withAttempt(1).withWindow(1));
+                }
             }
-            agent = rig.start();
-            rig.tell(21, rig.assignment());
-            assertArrayEquals(expected, rig.until(UploadRequest.class).update().hash(), "killed after step " + steps);
-            for (int i = 0; i < 2; i++) rig.tell(21, UploadGrant.ABSENT.withAttempt(1).withWindow(4));
-            assertArrayEquals(expected, Bytes.hash(rig.until(UploadChunk.class).data()));
-            for (int i = 0; i < 2; i++) rig.tell(21, ReportAck.ABSENT.withAttempt(1).withAccepted(true).withComeBack(60));
-            rig.steps(5);
-            assertFalse(agent.working());
-            assertEquals(1, log().stream().filter(e -> e.outcome() == Outcome.REPORTED).count());
-            rig.store.close();
+            assertEquals(expected, hashesSaid(), "seed " + seed);
         }
-        assertEquals(13, killed);
     }
 
     @Test

@@ -8,6 +8,7 @@ import edgewise.device.Host;
 import edgewise.device.Identity;
 import edgewise.device.Policy;
 import edgewise.device.Trust;
+import edgewise.device.store.Database;
 import edgewise.device.store.ExampleStore;
 import edgewise.device.transport.Transport;
 import edgewise.wire.Blobs;
@@ -31,6 +32,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Supplier;
 import org.junit.jupiter.api.Assumptions;
 
 /** A device with the real trainer over the real model file, a link in memory, and a clock that is moved by hand. */
@@ -54,6 +56,9 @@ final class Rig implements Clock, Transport {
     String obstacle;
     Trust trust = Trust.NOBODY_IS_ASKED;
     double now = 1000;
+    int calls;
+    int killAt;
+    private final List<JdbcDatabase> open = new ArrayList<>();
     private long messageId;
     private Agent agent;
 
@@ -71,8 +76,17 @@ final class Rig implements Clock, Transport {
         blobs.put(weightsRef, weights);
     }
 
+    /** The process is gone: nothing that is on the way goes on. */
+    static final class Killed extends Error {}
+
+    /** Counts what the agent asks of the world, and ends its process at one such moment. */
+    private void touch() {
+        if (++calls == killAt) throw new Killed();
+    }
+
     @Override
     public double now() {
+        touch();
         return now;
     }
 
@@ -92,15 +106,59 @@ final class Rig implements Clock, Transport {
 
     /** Starts a process anew on the same folder; the one before is gone as if it had been killed. */
     Agent start() {
+        for (JdbcDatabase db : open) db.close(); // a process that is gone holds no lock
+        open.clear();
         said.clear();
         topics.clear();
         events.clear();
         Host host = new DeviceHost(home, store, new DesktopRuntime(), Collections.singletonList(() -> obstacle));
         Identity identity = new Identity(FLEET, DEVICE, (long) now);
-        agent = new Agent(home, this, identity, host, JdbcDatabase::new, this, () -> policy, () -> false, trust);
+        agent = new Agent(home, this, identity, host, this::database, this, () -> policy, () -> false, trust);
         events.add(new Connected());
         steps(3);
         return agent;
+    }
+
+    private Database database(File path) {
+        JdbcDatabase db = new JdbcDatabase(path);
+        open.add(db);
+        return new Database() {
+            private boolean whole; // SQLite itself answers for what is inside a transaction
+
+            private <T> T between(Supplier<T> act) {
+                if (!whole) touch();
+                T found = act.get();
+                if (!whole) touch();
+                return found;
+            }
+
+            @Override
+            public int execute(String statement, Object... values) {
+                return between(() -> db.execute(statement, values));
+            }
+
+            @Override
+            public long insert(String statement, Object... values) {
+                return between(() -> db.insert(statement, values));
+            }
+
+            @Override
+            public List<Object[]> query(String statement, Object... values) {
+                return between(() -> db.query(statement, values));
+            }
+
+            @Override
+            public void transaction(Runnable act) {
+                whole = true;
+                db.transaction(act);
+                whole = false;
+            }
+
+            @Override
+            public void close() {
+                db.close();
+            }
+        };
     }
 
     void steps(int count) {
@@ -151,6 +209,11 @@ final class Rig implements Clock, Transport {
                 .withDeadline(600).withSeed(7).withEpochs(2);
     }
 
+    /** Returns a message as a broker would deliver it once, or twice. */
+    Message message(long round, Body body) {
+        return new Message(Topics.deviceDown(FLEET, DEVICE), Codec.encode(new Envelope(FLEET, round, ++messageId, body, 1)));
+    }
+
     void tell(long round, Body body) {
         deliver(Topics.deviceDown(FLEET, DEVICE), round, body);
     }
@@ -163,12 +226,14 @@ final class Rig implements Clock, Transport {
 
     @Override
     public void publish(String topic, byte[] payload, boolean retain, int qos) {
+        touch();
         said.add(Codec.decode(payload));
         saidOn.add(topic);
     }
 
     @Override
     public void subscribe(String... wanted) {
+        touch();
         topics.addAll(Arrays.asList(wanted));
         everAsked.addAll(Arrays.asList(wanted));
     }
@@ -180,6 +245,7 @@ final class Rig implements Clock, Transport {
 
     @Override
     public Event poll(double seconds) {
+        touch();
         return events.poll();
     }
 
