@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from edgewise_edge.home import Home
 from edgewise_edge.store import ExampleStore
-from edgewise_wire.errors import ModelError
 from edgewise_wire.messages import Kind
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from edgewise_wire.manifest import Manifest
 
 RUNTIMES = ("ai-edge-litert", "tflite-runtime")
+TEXT_TASK = "next-word"  # every other task's examples are records
 
 
 class Counts(NamedTuple):
@@ -123,8 +123,10 @@ class DeviceHost:
         return Counts(self._store.count(held_out=False), self._store.count(held_out=True))
 
     def texts(self) -> Sequence[str]:
-        """Return the store's texts but for those held out."""
-        return self._store.texts(held_out=False)
+        """Return the store's sentences but for those held out."""
+        from edgewise_edge.records import is_record
+
+        return [text for text in self._store.texts(held_out=False) if not is_record(text)]
 
     def obstacle(self) -> str | None:
         """Return the first condition's reason that does not hold."""
@@ -141,12 +143,14 @@ class DeviceHost:
         """Return the store's examples in the form that the manifest's task asks for.
 
         Raises:
-            ModelError: if this device knows no such task.
+            DataError: if the store holds a record that the model cannot take.
         """
-        if manifest.task not in TASKS:
-            raise ModelError(f"model task {manifest.task!r}: this device knows {', '.join(TASKS)}")
         texts = self._store.texts(held_out=kind is Kind.EVALUATE)
-        return TASKS[manifest.task](manifest, texts, kind is Kind.EVALUATE)
+        if manifest.task == TEXT_TASK:
+            return next_word_examples(manifest, texts, kind is Kind.EVALUATE)
+        from edgewise_edge.records import record_examples
+
+        return record_examples(manifest, texts)
 
     def release(self) -> None:
         """Drop the trainer and hand its memory back to the system.
@@ -162,15 +166,13 @@ class DeviceHost:
 def next_word_examples(manifest: Manifest, texts: Sequence[str], for_evaluation: bool) -> Examples:
     """Return one example a text that has words, for a next-word model."""
     from edgewise_edge.next_word import examples_for, rows
+    from edgewise_edge.records import is_record
     from edgewise_edge.tokenizer import WordTokenizer
 
     tokenizer = WordTokenizer(manifest.vocabulary)
-    found = rows(texts, tokenizer, steps=manifest.steps, for_evaluation=for_evaluation)
+    sentences = [text for text in texts if not is_record(text)]
+    found = rows(sentences, tokenizer, steps=manifest.steps, for_evaluation=for_evaluation)
     return examples_for(found._asdict(), manifest)
-
-
-TASKS: dict[str, Callable[[Manifest, Sequence[str], bool], Examples]] = {"next-word": next_word_examples}
-"""How each task turns a store's texts into examples; another task is another entry."""
 
 
 def installed_runtime() -> str:

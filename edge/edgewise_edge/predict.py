@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from edgewise_edge.tokenizer import START, WordTokenizer
 from edgewise_edge.weights_file import read_weights
 from edgewise_wire.blobs import BlobStore
 from edgewise_wire.errors import ConfigError, ModelError, UnavailableError
+from edgewise_wire.manifest import TensorSpec
 from edgewise_wire.weights import Array, Flat, unflatten
 
 TASK = "next-word"
@@ -42,8 +44,12 @@ class Ranking(Protocol):
 class InferringTrainer(TrainerLike, Protocol):
     """A trainer that can also predict."""
 
-    def infer(self, tokens: Array) -> Ranking:
-        """Rank the words that may follow `tokens`, int32[1, T]."""
+    @property
+    def inference_inputs(self) -> Sequence[TensorSpec]:
+        """What `infer` takes."""
+
+    def infer(self, *inputs: Array, **named: Array) -> Any:
+        """Return what an app shows; of a next-word model a `Ranking` of the words that may follow int32[1, T]."""
 
 
 class Predictor:
@@ -80,13 +86,13 @@ class Predictor:
         ids = [START, *self._tokenizer.encode(text)[-(self._steps - 1) :]] if self._steps > 1 else [START]
         tokens = np.zeros((1, self._steps), np.int32)
         tokens[0, : len(ids)] = ids
-        ranked = self._trainer.infer(tokens)
+        ranked: Ranking = self._trainer.infer(tokens)
         pairs = zip(np.ravel(ranked.ids).tolist(), np.ravel(ranked.probabilities).tolist(), strict=True)
         return [Suggestion(self._tokenizer.word(token), probability) for token, probability in pairs][:count]
 
 
-def open_predictor(home: Home, *, model: Path | None = None, threads: int = 1, personal: bool = False) -> Predictor:
-    """Return a predictor over a model file with its own weights, or over the latest that a device downloaded.
+def open_model(home: Home, *, model: Path | None = None, threads: int = 1, personal: bool = False) -> InferringTrainer:
+    """Return a model file with its own weights, or the latest that a device downloaded, ready for `infer`.
 
     With `personal` the latest model has the owner's personal weights, where there are any that are better.
 
@@ -95,11 +101,36 @@ def open_predictor(home: Home, *, model: Path | None = None, threads: int = 1, p
         ModelError: if the file is no model.
     """
     if model is not None:
-        return Predictor(_load(model, threads))
+        return _load(model, threads)
     latest, trainer, weights = open_latest(home, threads=threads)
     own = Personal(home).load(latest, trainer) if personal else None
     trainer.set_weights(unflatten(weights if own is None else own, trainer.manifest.weights))
-    return Predictor(trainer)
+    return trainer
+
+
+def open_predictor(home: Home, *, model: Path | None = None, threads: int = 1, personal: bool = False) -> Predictor:
+    """Return a predictor over what `open_model` finds.
+
+    Raises:
+        UnavailableError, ModelError: as `open_model`; if it is no next-word model.
+    """
+    return Predictor(open_model(home, model=model, threads=threads, personal=personal))
+
+
+def outputs(trainer: InferringTrainer, text: str) -> Mapping[str, Array]:
+    """Return what a model makes of a record, by the names of its outputs; each with a first axis of one.
+
+    Raises:
+        DataError: if the text is no record, or one that the model cannot take.
+
+    Example:
+        >>> outputs(trainer, '{"features": [5.1, 3.5, 1.4, 0.2]}')                            # doctest: +SKIP
+        {'output': array([[4.2, 0.1, -2.2]], dtype=float32)}
+    """
+    from edgewise_edge.records import one_input, parse_record
+
+    found: Mapping[str, Array] = trainer.infer(**one_input(parse_record(text), trainer.inference_inputs))
+    return found
 
 
 def open_latest(home: Home, *, threads: int = 1) -> tuple[Latest, InferringTrainer, Flat]:

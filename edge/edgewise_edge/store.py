@@ -32,7 +32,7 @@ Clock: TypeAlias = Callable[[], float]
 """Seconds since 1970, as `time.time` gives them."""
 
 HELD_OUT_EVERY: Final = 5  # by insertion number: ids 5, 10, 15, ... are never trained on
-TEXT_CHARACTERS: Final = 4096  # the model reads 20 words; longer than this is a document, not an example
+TEXT_CHARACTERS: Final = 65_536  # a record of a small image; a next-word model reads the first 20 words
 
 
 @dataclass(frozen=True, slots=True)

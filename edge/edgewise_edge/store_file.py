@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +41,6 @@ MIGRATIONS: Final = (
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 
 _PRAGMAS = (
-    "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",  # an acknowledged example survives a power cut
     "PRAGMA secure_delete = ON",  # deleted rows are overwritten with zeros
     "PRAGMA temp_store = MEMORY",  # VACUUM would else leave a copy of the texts in the temporary folder's blocks
@@ -59,6 +59,7 @@ def connect(path: Path) -> sqlite3.Connection:
         db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             _check(path, db)  # before the first write: another program's file stays as it was
+            _log_ahead(db)
             for pragma in _PRAGMAS:
                 db.execute(pragma)
             _migrate(path, db)
@@ -66,6 +67,19 @@ def connect(path: Path) -> sqlite3.Connection:
             db.close()
             raise
     return db
+
+
+def _log_ahead(db: sqlite3.Connection) -> None:
+    """Switch to a write-ahead log. SQLite waits for no other process there that opens a new file too, so we do."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.02)
 
 
 @contextmanager
@@ -96,9 +110,14 @@ def _create_private(path: Path) -> None:
 
 def _check(path: Path, db: sqlite3.Connection) -> int:
     """Return the version of the schema; 0 is an empty file."""
+    alone = not db.in_transaction
+    if alone:
+        db.execute("BEGIN")  # the three at one instant: another process may be creating the store
     [version] = db.execute("PRAGMA user_version").fetchone()
     [application] = db.execute("PRAGMA application_id").fetchone()
     [tables] = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if alone:
+        db.execute("COMMIT")
     if application != APPLICATION_ID and (tables or version or application):
         raise DataError(f"example store {path}: an SQLite file of another program; name another file")
     if version > SCHEMA_VERSION:

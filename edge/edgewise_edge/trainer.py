@@ -151,6 +151,11 @@ class Trainer:
         found = self._session.call("evaluate", self._batch("evaluate", batch))
         return {name: float(value) for name, value in found.items()}
 
+    @property
+    def inference_inputs(self) -> list[TensorSpec]:
+        """What `infer` takes; of a model with pre-processing other than what training takes."""
+        return [TensorSpec(name, t.shape, t.dtype) for name, t in self._signatures["infer"].inputs.items()]
+
     def infer(self, *inputs: Array, **named: Array) -> Any:
         """Return what an app shows. A next-word model takes `tokens` int32[1, T] and returns a `Prediction`.
 
@@ -160,8 +165,7 @@ class Trainer:
             InputError: if an input is missing, not known, or has another shape or dtype.
         """
         given = dict(zip((spec.name for spec in self.manifest.inputs), inputs, strict=False)) | named
-        specs = [TensorSpec(name, t.shape, t.dtype) for name, t in self._signatures["infer"].inputs.items()]
-        found = self._session.call("infer", _checked("infer", given, specs))
+        found = self._session.call("infer", _checked("infer", given, self.inference_inputs))
         if set(found) == {"ids", "probabilities"}:
             return Prediction(found["ids"], found["probabilities"])
         return found

@@ -31,6 +31,7 @@ def add(texts: tuple[str, ...], held_out: bool | None, home: Path) -> None:
     \b
     Example:
       edgewise device add "see you at seven" "running late, sorry"
+      edgewise device add '{"features": [5.1, 3.5, 1.4, 0.2], "labels": 0}'
     """
     if not texts:
         raise ConfigError('device add: nothing to add; give a text, as in edgewise device add "see you at seven"')
@@ -51,12 +52,17 @@ def import_(path: Path, person: str | None, home: Path) -> None:
     """Add one person's messages from a file or folder.
 
     `-` reads standard input. Takes plain text, JSON lines, a WhatsApp export, LEAF's JSON and the NUS SMS corpus; a zip
-    is opened.
+    is opened. For a model that reads no text it takes a .npz (numpy.savez) of arrays by the names of the model's
+    inputs and labels, a row an example.
 
     \b
     Example:
       edgewise device import chat.txt --person Anna
+      edgewise device import measured.npz
     """
+    if path.suffix.lower() == ".npz":
+        _import_records(path, person, home)
+        return
     from edgewise_edge.readers import read_people
     from edgewise_edge.readers.people import read_stream
 
@@ -74,6 +80,19 @@ def import_(path: Path, person: str | None, home: Path) -> None:
     click.echo(
         f"Read {counted(len(people[name]), 'message')} of {name}{known}; {total} examples in all ({before} before)."
     )
+
+
+def _import_records(path: Path, person: str | None, home: Path) -> None:
+    from edgewise_edge.records import read_records
+
+    if person is not None:
+        raise ConfigError(f"{path}: a .npz holds one device's examples; leave out --person")
+    records = read_records(path)
+    with open_store(home) as store:
+        added = len(store.add_missing(records))
+        total = store.count()
+    known = "" if added == len(records) else f", {len(records) - added} of them already here"
+    click.echo(f"Read {counted(len(records), 'record')}{known}; {total} examples in all.")
 
 
 def _find(people: dict[str, list[str]], person: str) -> str | None:

@@ -24,17 +24,23 @@ from edgewise_edge.policy import MEGABYTE
 @json_option
 @home_option
 def predict(text: str, count: int, model: Path | None, threads: int, personal: bool, as_json: bool, home: Path) -> None:
-    """Suggest the words that may follow TEXT.
+    """Suggest the words that may follow TEXT; of another model, show what it makes of a record.
 
     \b
     Example:
       edgewise device predict "see you"
+      edgewise device predict '{"features": [5.1, 3.5, 1.4, 0.2]}'
     """
-    from edgewise_edge.predict import open_predictor
+    from edgewise_edge.host import TEXT_TASK
+    from edgewise_edge.predict import Predictor, open_model, outputs
 
     if personal and model is None:
         tune_if_needed(Own(Home(home)), threads)
-    found = open_predictor(Home(home), model=model, threads=threads, personal=personal).suggest(text, count)
+    trainer = open_model(Home(home), model=model, threads=threads, personal=personal)
+    if trainer.manifest.task != TEXT_TASK:
+        print_json({name: array[0].tolist() for name, array in outputs(trainer, text).items()})
+        return
+    found = Predictor(trainer).suggest(text, count)
     if as_json:
         print_json({"text": text, "suggestions": [one._asdict() for one in found]})
         return
