@@ -1,8 +1,6 @@
-"""What was learned from the owner's text is at rest as the text is: sealed with its key, each file for its own place."""
+"""What was learned from the owner's text is at rest as the text is: sealed with its key, each file for its place."""
 
 from __future__ import annotations
-
-import os
 
 import numpy as np
 import pytest
@@ -117,7 +115,7 @@ def test_a_residual_that_has_changed_counts_as_none(encrypted):
 
 def test_without_the_key_one_line_names_it(encrypted, weights):
     Learned(encrypted).write(weights, VALUES)
-    os.unlink(encrypted.key)
+    encrypted.key.unlink()
     for act in (lambda: Learned(encrypted).read(weights, 50), lambda: Learned(encrypted).write(weights, VALUES)):
         with pytest.raises(UnavailableError, match=r"examples\.key: cannot be read") as told:
             act()
