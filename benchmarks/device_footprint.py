@@ -1,9 +1,9 @@
 """What a device costs its owner: memory, start, disk, processor time while idle, and the time to a suggestion.
 
-    .venv/bin/python benchmarks/device_footprint.py [--json] [--model model.tflite] [--idle-seconds 60]
+    .venv/bin/python benchmarks/device_footprint.py [--json] [--model model.tflite] [--idle-seconds 60] [--packages]
 
 The real commands run as processes of their own: a broker, `edgewise device run`, a coordinator for one round of 20
-steps of the 1.42 M-parameter model, 8 rows of 20 words each. While the device trains, it is two processes: the agent
+steps of the 1.42 M-parameter model, 16 rows of 20 words each. While the device trains, it is two processes: the agent
 and the one that trains. Both are looked at every 20 ms (/proc/PID/smaps). Their memory together is what of each is
 its own (Anonymous) and every file that either has mapped, once, with the most pages that one of them holds of it: it
 is what the machine has to spare for them. "Both summed" counts shared pages twice; the peak of the trainer is its
@@ -30,8 +30,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from edgewise_edge.trainer_process import MEMORY
+
 EDGEWISE = [sys.executable, "-m", "edgewise"]
-STEPS, BATCH = 20, 8
+STEPS, BATCH = 20, 16  # twice the rows of the default: the memory goal is set for these
 GOALS = {"peak_mb": 125.0, "idle_mb": 45.0, "suggestion_ms": 20.0}
 PARTS = {
     "python": "pass",
@@ -40,6 +42,40 @@ PARTS = {
     "the agent's imports": "import edgewise_edge.agent, edgewise_edge.own, edgewise_wire.transport.mqtt",
     "the trainer's imports": "import edgewise_edge.computer; from edgewise_edge import runtime; runtime.find()",
 }
+STAGES = """
+import gc, json, sys
+from pathlib import Path
+
+import numpy as np
+
+from edgewise_edge import computer, encoding, runtime
+from edgewise_edge.host import trim
+from edgewise_edge.lean_trainer import LeanTrainer
+from edgewise_edge.weights_file import read_weights
+from edgewise_wire.weights import unflatten
+
+
+def own():
+    gc.collect()
+    trim()
+    status = dict(row.split(":", 1) for row in Path("/proc/self/status").read_text().splitlines())
+    return 1024e-6 * int(status["RssAnon"].split()[0])
+
+
+runtime.find()
+stands = [own()]
+trainer = LeanTrainer(Path(sys.argv[1]), Path(sys.argv[3]) / "scratch")
+manifest = trainer.manifest
+stands.append(own())
+trainer.set_weights(unflatten(read_weights(Path(sys.argv[2]), trainer), manifest.weights))
+stands.append(own())
+specs = (*manifest.inputs, manifest.labels, manifest.weight)
+trainer.train_step({spec.name: np.ones(spec.shape, spec.dtype) for spec in specs}, 0.1)
+stands.append(own())
+names = ("Python, NumPy, edgewise", "the manifest", "the weights twice, the interpreter, what XNNPACK holds",
+         "the arena of a training step")
+print(json.dumps(dict(zip(names, [stands[0], *np.diff(stands)]))))
+"""
 SUGGEST = """
 import json, os, statistics, sys, time
 if hasattr(os, "sched_setaffinity"):
@@ -83,6 +119,10 @@ print(json.dumps({"suggestion": suggestions, "keystroke": summary(typed), "ready
 def main() -> None:
     """Measure and print."""
     options = _options()
+    if options.packages:
+        packages = _packages()
+        print(json.dumps(packages) if options.json else "\n".join(_package_lines(packages)))
+        return
     with tempfile.TemporaryDirectory() as folder:
         found = measure(Path(folder), options)
     print(json.dumps(found) if options.json else "\n".join(_lines(found)))
@@ -117,6 +157,7 @@ def measure(folder: Path, options: Any) -> dict[str, Any]:
         "peak_summed_mb": busy.summed,
         "peak_of_trainer_mb": busy.trainer,
         "peak_parts_mb": busy.parts,
+        "trainer_parts_mb": _stages(home, folder),
         "idle_mb": idle["resident"],
         "idle_anonymous_mb": idle["anonymous"],
         "idle_after_a_round_mb": after["resident"],
@@ -265,6 +306,15 @@ def _python(code: str, *arguments: str) -> str:
     return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True).stdout
 
 
+def _stages(home: Path, folder: Path) -> dict[str, float]:
+    """Return what the trainer's own memory is made of, from a process that loads and trains step by step."""
+    latest = json.loads((home / "model.json").read_text())
+    graph, weights = (home / "blobs" / latest[name] for name in ("graph", "weights"))
+    command = [sys.executable, "-c", STAGES, str(graph), str(weights), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | MEMORY)
+    return dict(json.loads(done.stdout))
+
+
 def _packages() -> dict[str, float]:
     """Return what each package of the device extra takes on disk; compiled Python files are counted where they are."""
     sizes: dict[str, float] = {}
@@ -296,6 +346,9 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     yield f"peak while training     {found['peak_mb']:6.1f} MB   (goal {GOALS['peak_mb']:g}), both processes together"
     for name, size in found["peak_parts_mb"].items():
         yield f"  {name:<42} {size:6.1f} MB"
+        if "trainer" in name:
+            for part, own in found["trainer_parts_mb"].items():
+                yield f"    {own:6.1f} MB  {part}"
     yield f"  of which weights {found['weights_mb']:.1f} MB, a gradient and the update {found['gradient_mb']:.1f} each"
     yield f"  the trainer's peak {found['peak_of_trainer_mb']:.1f} MB, both summed {found['peak_summed_mb']:.1f} MB"
     for name, size in found["parts_mb"].items():
@@ -310,14 +363,19 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
               f"{GOALS['suggestion_ms']:g}), of the processor under {took['cpu_p95_ms']:.1f} ms"  # fmt: skip
     yield f"the first suggestion    {found['ready_s']:6.2f} s   after the model began to load"
     yield f"the device's folder     {found['home_mb']:6.1f} MB"
-    yield f"installed packages      {sum(found['packages_mb'].values()):6.1f} MB"
-    for name, size in found["packages_mb"].items():
+    yield from _package_lines(found["packages_mb"])
+
+
+def _package_lines(sizes: dict[str, float]) -> Iterator[str]:
+    yield f"installed packages      {sum(sizes.values()):6.1f} MB"
+    for name, size in sizes.items():
         yield f"  {name:<25} {size:6.1f} MB"
 
 
 def _options() -> Any:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--packages", action="store_true", help="only what is installed, and how large it is")
     parser.add_argument("--model", type=Path, help="a next-word model; the 1.42 M one is exported if left out")
     parser.add_argument("--idle-seconds", type=float, default=60.0)
     parser.add_argument("--release-seconds", type=float, default=15.0)
