@@ -78,6 +78,19 @@ def narrowed(row: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
+def sentence(row: Mapping[str, str]) -> str:
+    """Return a round's cells as a line of a log.
+
+    Example:
+        >>> sentence({"round": "3", "phase": "committed", "selected": "8", "reported": "6", "loss": "5.123"})
+        'round 3  reports 6/8  loss 5.123'
+    """
+    found = narrowed(row)
+    reports = found.pop("reports")
+    middle = f"reports {reports}" if "/" in reports else reports
+    return "  ".join([f"round {found.pop('round')}", middle, *(f"{name} {cell}" for name, cell in found.items())])
+
+
 def fitted(
     rows: Sequence[Mapping[str, str]], width: int, first_to_go: Sequence[str] = FIRST_TO_GO, gap: int = 3
 ) -> list[dict[str, str]]:
@@ -134,16 +147,31 @@ class RoundsView:
             if self._rows:
                 self._console.print(self.table())
 
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Add a finished round."""
+    def go_on(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Take the rounds of an earlier run; a log has them already."""
+        for row in rows:
+            self._take(row)
+        if rows and self._live is None:
+            done = f"{self._committed} of {counted(self._total, 'round')} were done before"
+            self._console.print(f"{done}; the latest: {sentence(self._rows[-1])}", soft_wrap=True, highlight=False)
+
+    def _take(self, row: Mapping[str, Any]) -> None:
         self._rows.append(cells(row, self._metrics))
         self._committed += bool(row["round"]) and row["phase"] == "committed"
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Add a finished round."""
+        self._take(row)
         if row.get("reason"):
             self._console.print(
                 f"Round {row['round']} was abandoned: {row['reason']}.", style="yellow", highlight=False
             )
         if self._live is None:
-            words = "  ".join(f"{heading} {cell:>9}" for heading, cell in self._rows[-1].items())
+            self._console.print(sentence(self._rows[-1]), soft_wrap=True, highlight=False)
+
+    def note(self, words: str) -> None:
+        """Write a sentence, if there is one, where there is no terminal to show the status."""
+        if words and self._live is None:
             self._console.print(words, soft_wrap=True, highlight=False)
 
     def show(self, status: str, devices: Sequence[str] = ()) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edgewise.links import side_channel
-from edgewise.live import RoundsView
+from edgewise.live import RoundsView, counted
 from edgewise.operating import Operations, log_round
 from edgewise_coordinator import requests
 from edgewise_coordinator.catalog import Catalog
@@ -20,6 +21,31 @@ from edgewise_coordinator.server import Coordinator
 from edgewise_coordinator.snapshot import round_states
 
 VIEW_SECONDS = 0.25
+PATIENCE_SECONDS = 5.0  # of a selection that lacks devices, before a log is told
+
+
+class Waiting:
+    """Tells a log once, after some seconds, that a selection waits for devices; a terminal shows it all the time."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._told = False
+
+    def words(self, lacking: tuple[int, int] | None, fleet: str, now: float) -> str:
+        """Return the sentence when it is time for it, else nothing."""
+        if lacking is None:
+            self._since, self._told = None, False
+            return ""
+        if self._since is None:
+            self._since = now
+        if self._told or now - self._since < PATIENCE_SECONDS:
+            return ""
+        self._told = True
+        wanted, available = lacking
+        return (
+            f"Waiting for {counted(wanted, 'device')}, {available} of fleet {fleet!r} can be asked: start more, or"
+            " ask for fewer a round with --cohort."
+        )
 
 
 class Run:
@@ -48,9 +74,8 @@ class Run:
         """Run the rounds, showing them; return their lines."""
         total = self.coordinator.settings.rounds
         view = RoundsView(self.coordinator.artifact.manifest.metrics, total=total, quiet=quiet)
-        for row in self._history.rows:
-            view.add(row)
-        shown = len(self._history.rows)
+        view.go_on(self._history.rows)
+        shown, waiting = len(self._history.rows), Waiting()
         with view, stop_signals() as stop:
             while not self.coordinator.finished and not stop.is_set():
                 self.coordinator.step(VIEW_SECONDS)
@@ -59,6 +84,8 @@ class Run:
                     requests.answer(self._directory, request, partial(self._roll_back, request.version))
                 shown = self._tell(view, shown)
                 view.show(self.coordinator.describe(), round_states(self.coordinator))
+                settings = self.coordinator.settings
+                view.note(waiting.words(self.coordinator.lacking(), settings.fleet, time.monotonic()))
                 shown_to.show(self.coordinator, self._history.rows)
             self._history.flush()
             self._tell(view, shown)

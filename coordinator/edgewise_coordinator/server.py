@@ -213,13 +213,20 @@ class Coordinator:
             return f"between rounds; {online} devices online"
         m = self.round.machine
         what = "evaluating" if m.kind is Kind.EVALUATE else "training"
+        if (lacking := self.lacking()) is not None:
+            wanted, available = lacking
+            return f"{what}: waits for {wanted} devices, has {available} ({online} online in {self.settings.fleet!r})"
         if m.phase is Phase.SELECTION:
-            wanted = m.settings.goal if m.kind is Kind.TRAIN else "all"
-            return (
-                f"{what}: selection in fleet {self.settings.fleet!r}; "
-                f"{self.fleet.available()} of {online} devices online are available, {wanted} wanted"
-            )
+            return f"{what}: selection, {self.fleet.available()} of {online} devices online are available"
         return f"{what}: {m.phase.value}; {m.reports} of {m.goal} reports, {m.live} devices at work, {online} online"
+
+    def lacking(self) -> tuple[int, int] | None:
+        """Return how many devices a selection waits for and how many it has, or `None` where it does not lack any."""
+        if self.pause.active or self.round is None or self.round.machine.phase is not Phase.SELECTION:
+            return None
+        m, available = self.round.machine, self.fleet.available()
+        wanted = m.settings.goal if m.kind is Kind.TRAIN else m.least
+        return (wanted, available) if available < wanted else None
 
     def close(self) -> None:
         """Take the blobs off the broker and let go of the files."""

@@ -41,6 +41,17 @@ def test_a_round_is_the_weighted_average_of_the_devices_weights(scene: Make) -> 
     assert (s.rounds[0].selected, s.rounds[0].reported, s.rounds[0].examples) == (3, 3, 21)
 
 
+def test_a_selection_says_first_that_it_waits_for_devices(scene: Make) -> None:
+    s = scene(goal=3, rounds=1)
+    s.join("d1", "d2")
+    s.settle()
+    assert s.coordinator.lacking() == (3, 2)
+    assert s.coordinator.describe() == "training: waits for 3 devices, has 2 (2 online in 'test')"
+    s.join("d3")
+    s.run()
+    assert s.coordinator.lacking() is None
+
+
 def test_one_device_gets_its_own_weights_back(scene: Make) -> None:
     s = scene(goal=1, rounds=1)
     s.join("d4")

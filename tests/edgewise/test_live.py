@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from edgewise.live import MARKS, RoundsView, cells, devices_line, fitted, megabytes, narrowed, percent
+from edgewise.running import Waiting
 
 ROW: dict[str, Any] = {
     "round": 3, "phase": "committed", "selected": 8, "reported": 6, "loss": 5.1234, "top1": 0.1056, "top3": 0.2,
@@ -62,8 +63,29 @@ def test_a_pipe_gets_one_line_a_round(capsys: pytest.CaptureFixture[str]) -> Non
         view.add({**ROW, "round": 4, "phase": "abandoned", "reason": "nobody came"})
     err = capsys.readouterr().err.splitlines()
     assert len(err) == 3
-    assert "top-1 %     10.56" in err[0]
+    assert err[0] == "round 3  reports 6/8  loss 5.123  top-1 % 10.56  top-3 % 20.00  MB up 4.50  MB down 0.75  s 2.0"
     assert err[1] == "Round 4 was abandoned: nobody came."
+
+
+def test_what_an_earlier_run_did_is_not_told_as_if_it_were_new(capsys: pytest.CaptureFixture[str]) -> None:
+    with RoundsView(["top1"], total=5) as view:
+        view.go_on([{**ROW, "round": n, "reason": "nobody" if n == 2 else ""} for n in (1, 2, 3)])
+        view.add({**ROW, "round": 4})
+    err = capsys.readouterr().err.splitlines()
+    assert [line.partition("  ")[0] for line in err] == [
+        "3 of 5 rounds were done before; the latest: round 3",
+        "round 4",
+    ]
+
+
+def test_a_log_is_told_once_of_a_wait_for_devices() -> None:
+    waiting = Waiting()
+    told = [waiting.words(lacking, "home", now) for lacking, now in [
+        ((8, 2), 0.0), ((8, 2), 4.9), ((8, 2), 5.0), ((8, 3), 9.0), (None, 10.0), ((8, 1), 11.0), ((8, 1), 16.5),
+    ]]  # fmt: skip
+    assert [bool(words) for words in told] == [False, False, True, False, False, False, True]
+    assert told[2].startswith("Waiting for 8 devices, 2 of fleet 'home' can be asked")
+    assert "--cohort" in told[2]
 
 
 def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
