@@ -1,6 +1,7 @@
-# Two commands do everything on a machine that has Python, git and make:
+# These do everything on a machine that has Python, git and make:
 #   make demo   set up and run the main job
 #   make test   set up and pass the tests
+#   make docs   set up and serve the guide on http://127.0.0.1:8000
 # make demo DATA=my-chat.txt runs it on your own text; ROUNDS=, DEVICES=, FULL=1, BROKER=mosquitto and JSON=1 do what they
 # say, and DIR=runs/... goes on where a stopped demo was.
 
@@ -14,13 +15,13 @@ DEMO_OPTIONS := $(strip $(if $(DATA),--data "$(DATA)") $(if $(ROUNDS),--rounds $
   $(if $(DIR),--dir "$(DIR)") $(if $(JSON),--json))
 
 .DEFAULT_GOAL := help
-.PHONY: demo test lint check-types check-imports pytest pytest-tflite android fixtures clean help
+.PHONY: demo docs test lint check-types check-imports pytest pytest-tflite android fixtures clean help
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -6
 
 demo: .venv/.simulate
-	@$(BIN)/edgewise demo $(DEMO_OPTIONS)
+	@EDGEWISE_STARTED_BY=make $(BIN)/edgewise demo $(DEMO_OPTIONS)
 
 test: lint check-types check-imports pytest-tflite android pytest
 
@@ -58,17 +59,24 @@ endif
 fixtures: .venv/.dev
 	$(BIN)/python -m edgewise_models.fixtures build/fixtures
 
+# The guide, served until Ctrl-C. Material for MkDocs says in each run that it will end in 2027; said once is enough.
+docs: .venv/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
 .venv/bin/python:
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	@echo "Making .venv …"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --upgrade pip
 
 .venv/.simulate: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[simulate]'
-	touch $@
+	@echo "Installing edgewise and TensorFlow into .venv: a few minutes the first time …"
+	@$(BIN)/python -m pip install --quiet --editable '.[simulate]'
+	@touch $@
 
 .venv/.dev: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	touch $@ .venv/.simulate
+	@echo "Installing what tests and the guide need into .venv: a few minutes the first time …"
+	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ .venv/.simulate
 
 .venv-tflite/.ready: pyproject.toml
 	$(OLD_PYTHON) -m venv .venv-tflite

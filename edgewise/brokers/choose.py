@@ -16,6 +16,14 @@ KINDS = ("embedded", "mosquitto")
 BROKER_HELP = "mqtt://host:port or mqtts://host:port; or 'embedded' or 'mosquitto' to start one here."
 
 
+def check_broker(broker: str) -> None:
+    """Check what a `--broker` says before anything is started. Raises ConfigError if it is neither address nor kind."""
+    if "://" in broker:
+        parse_address(broker)
+    elif broker not in KINDS:
+        raise ConfigError(f"broker {broker!r}: expected {' or '.join(KINDS)}, or an address such as mqtt://host:1883")
+
+
 def make_broker(kind: str, directory: Path, *, host: str = "127.0.0.1", port: int = 0) -> BrokerProcess:
     """Return a broker of that kind, not yet started; its log and configuration go into `directory`.
 
@@ -23,8 +31,7 @@ def make_broker(kind: str, directory: Path, *, host: str = "127.0.0.1", port: in
         ConfigError: if there is no such kind.
         UnavailableError: if it is not installed or the port cannot be had.
     """
-    if kind not in KINDS:
-        raise ConfigError(f"broker {kind!r}: expected {' or '.join(KINDS)}")
+    check_broker(kind)
     directory.mkdir(parents=True, exist_ok=True)
     if kind == "mosquitto":
         return Mosquitto(directory, port, host=host)
@@ -39,8 +46,8 @@ def open_broker(broker: str, directory: Path) -> Iterator[str]:
         ConfigError: if `broker` is neither an address nor a kind.
         UnavailableError: if it cannot be started.
     """
+    check_broker(broker)
     if "://" in broker:
-        parse_address(broker)
         yield broker
     else:
         with make_broker(broker, directory) as process:

@@ -259,7 +259,7 @@ def _tell(coordinator: Coordinator, rows: list[dict[str, Any]], trained: Path, a
         click.echo(f"Privacy: {spent_words(promise)}; it rests on this: {promise['assumes']}.", err=True)
     where = f"version {coordinator.version} of the model is in {trained}"
     if not coordinator.complete and not coordinator.finished:
-        click.echo(f"Stopped; {where}. The same command goes on from there.", err=True)
+        click.echo(f"Stopped; {where}.{'' if as_json else ' The same command goes on from there.'}", err=True)
         raise click.exceptions.Exit(STOPPED)
     if not coordinator.complete:
         why = next((row["reason"] for row in reversed(rows) if row["reason"]), "too many rounds were abandoned")

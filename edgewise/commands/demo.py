@@ -17,11 +17,12 @@ from rich.console import Console
 from rich.table import Table
 
 from edgewise.baselines import most_frequent
-from edgewise.brokers.choose import open_broker
+from edgewise.brokers.choose import check_broker, open_broker
 from edgewise.dashboard.option import LOCAL, dashboard_at
 from edgewise.demo.people import Person, choose, settle
 from edgewise.demo.processes import Processes, run_to_end
 from edgewise.demo.results import Results, draw, prompts_for, read_rows, suggest
+from edgewise.invoked import program, same_with
 from edgewise.listening import check_address
 from edgewise.live import percent
 from edgewise.vocabulary import build_vocabulary, write_vocabulary
@@ -32,7 +33,7 @@ from edgewise_wire.errors import ConfigError
 FLEET = "demo"
 KEEP_SECONDS = 60.0  # what trains stays for the next round: with a tiny model its start is most of a round
 MARKS = 4
-DEVICES_LEAST = 2
+LEAST = {"devices": 2, "rounds": 1, "cohort": 1}
 STOPPED = 130  # what shells give a command that Ctrl-C ended
 
 
@@ -85,18 +86,23 @@ def command(directory: Path | None, as_json: bool, **options: Any) -> None:
       edgewise demo
       edgewise demo --data my-chat.txt --rounds 20
     """
-    if options["devices"] < DEVICES_LEAST:
-        raise ConfigError(f"devices: expected at least {DEVICES_LEAST}, got {options['devices']}")
+    for name, least in LEAST.items():
+        if options[name] < least:
+            raise ConfigError(f"{name}: expected at least {least}, got {options[name]}")
+    check_broker(options["broker"])
+    new = directory is not None and not directory.exists()
     run = directory or Path("runs") / datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     demo = Demo(run, Console(stderr=True), options)
     # Ended by `kill` or `timeout` it takes its processes with it, as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     people = demo.people()  # what is wrong with the text is told before anything is served
+    if new:
+        click.echo(f"{directory} was not there: a new demo begins in it.", err=True)
     with dashboard_at(run, None if options["no_dashboard"] else options["dashboard"]) as page:
         try:
             results = demo.run(people)
         except KeyboardInterrupt:
-            click.echo(f"Stopped. To go on, give the same options and --dir {run}.", err=True)
+            click.echo(f"To go on: {same_with(run)}", err=True)
             raise click.exceptions.Exit(STOPPED) from None
         demo.tell(results)
         if as_json:
@@ -111,7 +117,7 @@ def _linger(page: str, run: Path) -> None:
         click.echo(f"\nThe dashboard stays at {page}\nTry its keyboard; Enter or Ctrl-C ends it.", err=True)
         with contextlib.suppress(KeyboardInterrupt, EOFError):
             sys.stdin.readline()
-    click.echo(f"To look at this run again: edgewise dashboard --dir {run}", err=True)
+    click.echo(f"To look at this run again: {program()} dashboard --dir {run}", err=True)
 
 
 class Demo:
@@ -123,7 +129,6 @@ class Demo:
         self.options = options
         self.sizes = FULL if options["full"] else SMALL
         self.spare = 0
-        directory.mkdir(parents=True, exist_ok=True)
 
     def run(self, people: list[Person]) -> Results:
         """Do everything with these people's text and return what came of it."""
@@ -159,6 +164,7 @@ class Demo:
                 f"Text: {data}, {len(found)} people. The word list is built once from all of it, "
                 "which only a simulation on one machine may do: a real fleet brings a public list."
             )
+        self.directory.mkdir(parents=True, exist_ok=True)  # and not before: what is refused leaves nothing behind
         write_vocabulary(self.directory / "words.txt", vocabulary)
         self.spare = self.sizes.vocabulary - MARKS - len(vocabulary) if self.options["full"] else 0
         return settle(chosen, self.directory / "devices")

@@ -11,7 +11,8 @@ import click
 
 from edgewise_wire.errors import UnavailableError
 
-LOCAL = "127.0.0.1:8750"
+LOCAL_PORT = 8750
+LOCAL = f"127.0.0.1:{LOCAL_PORT}"
 
 
 @contextlib.contextmanager
@@ -35,5 +36,7 @@ def dashboard_at(directory: Path, where: str | None, log_kind: str = "plain") ->
         if log_kind == "json":  # a log is kept and read by many: no token in it
             logging.getLogger("edgewise.dashboard").info("dashboard on %s", serving.url)
         else:
+            if where == LOCAL and not serving.url.endswith(f":{LOCAL_PORT}/"):
+                click.echo(f"Port {LOCAL_PORT} is taken, perhaps by another dashboard; this one has its own:", err=True)
             click.echo(f"Dashboard: {serving.link}", err=True)
         yield serving.link

@@ -15,7 +15,7 @@ from pathlib import Path
 import uvicorn
 
 from edgewise.dashboard.app import Dashboard
-from edgewise.dashboard.option import LOCAL
+from edgewise.dashboard.option import LOCAL_PORT
 from edgewise_coordinator.listen import parse_listen
 from edgewise_wire.errors import UnavailableError
 
@@ -87,7 +87,7 @@ def _listen(host: str, port: int) -> socket.socket:
             listening.bind((host, attempt))
         except OSError as error:
             listening.close()
-            if port != int(LOCAL.rpartition(":")[2]) or attempt == 0:
+            if port != LOCAL_PORT or attempt == 0:
                 raise UnavailableError(
                     f"dashboard on {host}:{port}: cannot listen there ({error.strerror}); choose another --dashboard"
                 ) from error

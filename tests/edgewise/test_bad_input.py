@@ -188,3 +188,20 @@ def test_a_directory_that_another_coordinator_holds(
     with directory_lock(tmp_path / "run"):
         told = fails(capsys, "coordinate", "--model", fixture_dir / "tiny.tflite", "--dir", tmp_path / "run")
     assert "another coordinator runs there" in told
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--broker", "rabbit"], "broker 'rabbit': expected embedded or mosquitto, or an address"),
+        (["--rounds", "0"], "rounds: expected at least 1, got 0"),
+        (["--devices", "1"], "devices: expected at least 2, got 1"),
+        (["--data", "no.txt"], "no.txt"),
+    ],
+)
+def test_a_demo_that_is_refused_leaves_no_folder(
+    options: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert words in fails(capsys, "demo", *options)
+    assert list(tmp_path.iterdir()) == []
