@@ -16,6 +16,7 @@ from edgewise_wire.files import write_durably
 from edgewise_wire.messages import Assignment, Kind, SecureTerms
 
 MEGABYTE = 1_000_000
+FULL = 100.0  # percent
 ROUNDING = 1e-9  # a multiplier that is calculated back is not too small by its last bit
 
 
@@ -71,6 +72,8 @@ class Policy:
             _check(each.name, type(each.default), getattr(self, each.name))
         if self.min_examples < 1:
             raise ConfigError(f"policy min_examples: expected at least 1, got {self.min_examples}")
+        if self.min_battery > FULL:
+            raise ConfigError(f"policy min_battery: expected at most {FULL:g} percent, got {self.min_battery:g}")
         parse_hours(self.hours)
 
     def examples_used(self, asked: int, held: int) -> int:

@@ -128,7 +128,7 @@ class ExampleStore:
         when = self._clock() if at is None else at
         with self._transaction() as db:
             if _paused(db):
-                raise RefusedError(f"{self.path}: collecting is paused; resume it first")
+                raise RefusedError(f"{self.path}: collecting is paused; edgewise device resume ends that")
             cipher = self._cipher.of(db)
             numbers = [_insert(db, text, cipher.stored(text), held_out, when) for text in cleaned]
             evicted = self._evict(db)

@@ -41,7 +41,9 @@ def test_a_round_takes_no_longer_than_the_owner_allows(deadline, seconds):
     assert Policy(max_minutes=1.0).seconds_allowed(deadline) == seconds
 
 
-@pytest.mark.parametrize("changes", [{"min_examples": 0}, {"max_epochs": -1}, {"max_minutes": float("inf")}])
+@pytest.mark.parametrize(
+    "changes", [{"min_examples": 0}, {"max_epochs": -1}, {"max_minutes": float("inf")}, {"min_battery": 101.0}]
+)
 def test_limits_out_of_their_range_are_refused(changes):
     with pytest.raises(ConfigError, match=next(iter(changes))):
         Policy(**changes)

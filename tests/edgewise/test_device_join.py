@@ -73,7 +73,9 @@ def test_a_torn_bundle_and_what_is_none_are_refused(device, enroll, tmp_path):
     whole = path.read_bytes()
     for torn in (whole[: len(whole) // 2], b"", b"\x00\xff" * 50, b"[]", b'{"format": 9}'):
         path.write_bytes(torn)
-        assert str(path) in refused(device, path)
+        told = refused(device, path)
+        assert str(path) in told
+        assert "xff" not in told  # none of its bytes: there is a private key among them
     assert "not a bundle" in refused(device, tmp_path / "nowhere.bundle")
     found = json.loads(whole)
     path.write_text(json.dumps(found | {"coordinator_key": "bm8="}))

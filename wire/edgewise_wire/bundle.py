@@ -57,7 +57,7 @@ class Bundle:
             texts = {f.name: str(found[f.name]) for f in fields(cls) if f.name != "expires"}
             return cls(**texts, expires=float(found["expires"]))
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-            raise ConfigError(f"{path}: not a bundle ({error!r}); `edgewise fleet enroll` makes one") from error
+            raise ConfigError(f"{path}: not a bundle ({_why(error)}); `edgewise fleet enroll` makes one") from None
 
     def save(self, path: Path) -> None:
         """Write the bundle, readable by its owner alone.
@@ -93,3 +93,12 @@ def write_secret(path: Path, data: bytes) -> None:
         part.replace(path)
     except OSError as error:
         raise UnavailableError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
+
+
+def _why(error: Exception) -> str:
+    """Return what is wrong in words without a byte of the file, which may hold a private key."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    if isinstance(error, KeyError):
+        return f"without {error.args[0]!r}"
+    return "torn, or another file"
