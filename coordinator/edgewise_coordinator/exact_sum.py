@@ -26,7 +26,7 @@ from edgewise_wire.weights import Flat
 FRACTION_BITS = 30  # an error of at most 2^-31 a term, against a float32's own 2^-25 at 1.0
 TERM_LIMIT = float(2 ** (51 - FRACTION_BITS))  # |weight · value| beyond it would leave the mantissa's low bits
 WEIGHT_SUM_LIMIT = float(2**40)  # keeps the total inside float64's exact integers with room to spare
-BLOCK = 1 << 16  # as many as are read at once (`spooled.PIECE`): 512 KiB of float64, in a core's L2 cache between the passes
+BLOCK = 1 << 16  # as many as are read at once (`spooled.PIECE`); as float64 512 KiB, inside a core's L2 cache
 
 _MAGIC = np.float64(1.5 * 2.0 ** (52 - FRACTION_BITS))
 _MAGIC_BITS = int(_MAGIC.view(np.int64))
