@@ -16,7 +16,7 @@ from edgewise_models.losses import resolve_loss
 from edgewise_models.matrix import CASES, Case, Training
 
 
-def groups(*families: str, size: int = 16) -> list[tuple[str, list[Case]]]:
+def groups(*families: str, size: int = 10) -> list[tuple[str, list[Case]]]:
     """Return the cases of these families in groups for `combined`."""
     found = []
     for family in families:
