@@ -194,7 +194,10 @@ def load_policy(path: Path) -> Policy:
         raise ConfigError(f"policy file {path}: not JSON ({error})") from error
     if not isinstance(found, dict) or not set(found) <= set(WORDS):
         raise ConfigError(f"policy file {path}: expected an object with some of {', '.join(WORDS)}")
-    return Policy(**found)
+    try:
+        return Policy(**found)
+    except ConfigError as error:
+        raise ConfigError(f"{error} (in {path}; mend or remove that line)") from None
 
 
 def save_policy(path: Path, policy: Policy) -> None:

@@ -62,7 +62,7 @@ def test_a_file_of_limits_is_read_as_it_was_written(tmp_path):
 def test_a_spoiled_file_of_limits_is_refused_and_never_taken_for_none(tmp_path, text):
     path = tmp_path / "policy.json"
     path.write_text(text)
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=r"policy\.json"):
         load_policy(path)
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="cannot be read"):
