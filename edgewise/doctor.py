@@ -25,7 +25,8 @@ PYTHONS = ((3, 10), (3, 13))  # the first and the last one that are tested
 DISK_LEAST = 500_000_000  # bytes: a few versions of a large model, its updates, a log
 MEMORY_LEAST = 300_000_000  # bytes that training the 1.42 M-parameter model takes beside an interpreter
 EPOCH_LEAST = 1_735_689_600  # 2025-01-01: a clock before it has never been set
-PORTS = {1883: "edgewise broker", 8883: "edgewise broker --fleet-dir", 8750: "the dashboard", 9464: "--metrics"}
+SECURED_PORT = 8883
+PORTS = {1883: "edgewise broker", SECURED_PORT: "edgewise broker --fleet-dir", 8750: "the dashboard", 9464: "--metrics"}
 CONNECT_SECONDS = 10.0
 JOBS = {
     "train on a device": ("device", ("cryptography",)),
@@ -57,13 +58,16 @@ class Finding:
         return {**asdict(self), "state": self.state.value}
 
 
-def examine(directory: Path, broker: str | None, papers: TlsFiles) -> Iterator[Finding]:
+def examine(
+    directory: Path, broker: str | None, papers: TlsFiles, secured_port: int = SECURED_PORT
+) -> Iterator[Finding]:
     """Yield every finding; a check that cannot be done says so instead of failing.
 
     Args:
         directory: where runs go, for the disk.
         broker: the address of a broker to reach, or nothing.
         papers: with `mqtts://`, the authority that signed its certificate, and our own if it asks for one.
+        secured_port: where this fleet's own broker listens.
     """
     yield versions()
     yield runtime()
@@ -71,7 +75,7 @@ def examine(directory: Path, broker: str | None, papers: TlsFiles) -> Iterator[F
     yield disk(directory)
     yield memory()
     yield clock()
-    yield from ports()
+    yield from ports(secured_port)
     yield programs()
     if broker is not None:
         yield reach(broker, papers)
@@ -161,9 +165,10 @@ def clock() -> Finding:
     return Finding("clock", State.NOTE, f"{now}, not kept by NTP", "timedatectl set-ntp true")
 
 
-def ports() -> Iterator[Finding]:
+def ports(secured_port: int = SECURED_PORT) -> Iterator[Finding]:
     """Look at whether the usual ports are free; one in use is no fault, it may well be our own broker."""
-    for port, use in PORTS.items():
+    for usual, use in PORTS.items():
+        port = secured_port if usual == SECURED_PORT else usual
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -206,14 +211,16 @@ def reach(broker: str, papers: TlsFiles) -> Finding:
                     says = f"{broker}: connected in {there:.0f} ms, a message there and back in {back:.0f} ms"
                     return Finding("broker", State.OK, says)
     except (EdgewiseError, OSError) as error:
-        return Finding("broker", State.MEND, f"{error}", _what_now(broker))
+        return Finding("broker", State.MEND, f"{error}", _what_now(broker, papers))
     return Finding(
         "broker", State.NOTE, f"{broker}: connected; what we publish to ourselves does not come back",
         "nothing, if it is a fleet's: its access list lets everyone publish under their own topics alone",
     )  # fmt: skip
 
 
-def _what_now(broker: str) -> str:
+def _what_now(broker: str, papers: TlsFiles) -> str:
+    if broker.startswith("mqtts") and papers.cert is not None:
+        return "let the operator look: `edgewise fleet list` tells who is revoked, `enroll` and `renew` make new papers"
     if broker.startswith("mqtts"):
         return "a fleet's broker wants the fleet's papers: --home of a device that joined, or --fleet-dir"
     return "start one with `edgewise broker`, or check the address and the firewall"

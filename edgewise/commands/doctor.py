@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from edgewise.doctor import Finding, State, examine
+from edgewise.doctor import SECURED_PORT, Finding, State, examine
 from edgewise_wire.errors import ConfigError
-from edgewise_wire.transport.address import TlsFiles
+from edgewise_wire.transport.address import TlsFiles, parse_address
 
 MARKS = {State.OK: ("✓", "green"), State.NOTE: ("–", "cyan"), State.MEND: ("✗", "red")}
 TO_MEND = 2
@@ -46,7 +46,9 @@ def command(broker: str | None, directory: Path, as_json: bool, **papers: Path |
       edgewise doctor --broker mqtt://127.0.0.1:1883
       edgewise doctor --home ~/.local/share/edgewise
     """
-    found = list(examine(directory, *_whom_to_reach(broker, **papers)))
+    reached, tls = _whom_to_reach(broker, **papers)
+    port = parse_address(reached).port if papers["fleet_dir"] and reached else SECURED_PORT
+    found = list(examine(directory, reached, tls, port))
     mend = [finding for finding in found if finding.state is State.MEND]
     if as_json:
         click.echo(json.dumps({"well": not mend, "checks": [finding.as_dict() for finding in found]}))

@@ -90,6 +90,9 @@ def test_a_port_in_use_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.state, found.name) == (State.NOTE, f"port {port}")
     (found,) = doctor.ports()
     assert found.state is State.OK
+    monkeypatch.setattr(doctor, "PORTS", {doctor.SECURED_PORT: "a test"})
+    (found,) = doctor.ports(secured_port=port)  # a fleet's own, wherever its broker listens
+    assert found.name == f"port {port}"
 
 
 def test_a_broker_is_really_spoken_to(tmp_path: Path) -> None:

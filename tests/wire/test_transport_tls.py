@@ -27,6 +27,8 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("papers")
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
     openssl("req", "-x509", *key, "-keyout", folder / "ca.key", "-out", folder / "ca.pem", "-subj", "/CN=authority")
+    stranger = ("-keyout", folder / "stranger.key", "-out", folder / "stranger.pem")
+    openssl("req", "-x509", *key, *stranger, "-subj", "/CN=stranger")
     for name in ("broker", "device"):
         openssl("req", *key, "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.csr", "-subj", f"/CN={name}")
         extension = folder / f"{name}.ext"
@@ -83,6 +85,12 @@ def test_a_broker_may_ask_for_our_certificate(papers: Path, mutual_broker: Mosqu
         MqttTransport(mutual_broker.url, "a", ca=papers / "ca.pem").connect()
     ours = {"ca": papers / "ca.pem", "cert": papers / "device.pem", "key": papers / "device.key"}
     MqttTransport(mutual_broker.url, "a", **ours).connect().close()
+
+
+def test_a_certificate_that_the_broker_does_not_take_is_told_as_that(papers: Path, mutual_broker: Mosquitto) -> None:
+    others = {"ca": papers / "ca.pem", "cert": papers / "stranger.pem", "key": papers / "stranger.key"}
+    with pytest.raises(TransportError, match="does not take our certificate: revoked, expired"):
+        MqttTransport(mutual_broker.url, "a", **others).connect()
 
 
 def test_keys_that_do_not_fit_are_refused_before_anything_is_sent(papers: Path) -> None:

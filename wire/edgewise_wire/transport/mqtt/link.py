@@ -120,7 +120,11 @@ class Link:
         try:
             self._client.connect(address.host, address.port, self._settings.keepalive, properties=properties)
         except (OSError, ValueError) as error:
-            raise TransportError(reasons.not_connected(address, error, _CONNECT_SECONDS)) from error
+            raise TransportError(self._not_connected(error)) from error
+
+    def _not_connected(self, error: Exception) -> str:
+        settings = self._settings
+        return reasons.not_connected(settings.address, error, _CONNECT_SECONDS, settings.shows_certificate)
 
     def _may_leave(self) -> bool:
         close_by = self._shared.close_by
@@ -342,7 +346,7 @@ class Link:
         elif str(code) == "Keep alive timeout":
             self._reason = f"{address}: no sign of life for {self._settings.keepalive} s"
         elif not self._accepted:
-            self._reason = reasons.closed_unanswered(address)
+            self._reason = reasons.closed_unanswered(address, self._settings.shows_certificate)
         else:
             self._reason = f"{address}: the connection was lost"
 

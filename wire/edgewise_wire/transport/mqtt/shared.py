@@ -26,6 +26,7 @@ class Settings:
     username: str | None
     password: str | None = field(repr=False)
     tls: ssl.SSLContext | None
+    shows_certificate: bool
     v5: bool
     keepalive: int
 

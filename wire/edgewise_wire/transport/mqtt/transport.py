@@ -101,6 +101,7 @@ class MqttTransport:
             username=username if username is not None else address.username,
             password=password if password is not None else address.password,
             tls=files.context() if address.tls else None,
+            shows_certificate=files.cert is not None,
             v5=(check_protocol(protocol) if protocol else address.protocol) == "5",
             keepalive=keepalive,
         )
