@@ -171,7 +171,6 @@ class Demo:
 
     def _export(self, processes: Processes) -> Path:
         s, path = self.sizes, self.directory / "untrained.tflite"
-        self.console.print("Exporting the model and proving it against TensorFlow (about 10 s) …")
         arguments = ["export", "next-word", "--out", path, "--vocabulary", self.directory / "words.txt"]
         arguments += ["--embedding", s.embedding, "--units", s.units, "--steps", s.steps]
         arguments += ["--spare", self.spare, "--clip-norm", CLIP_NORM, "--seed", self.options["seed"]]

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgewise.patience import working
+
 if TYPE_CHECKING:
     from edgewise_models.inference import Precision
     from edgewise_models.next_word import NextWord
+
+EXPORTING = "Exporting and proving against TensorFlow"
 
 
 class _Models(click.Group):
@@ -63,7 +67,8 @@ def _own(factory: str) -> click.Command:
         from edgewise_models.factory import export_factory
 
         words = partial(_words, vocabulary, vocabulary_size)
-        made = export_factory(factory, out, words=words, metrics=metrics or None, allow_flex=allow_flex, **options)
+        with working(EXPORTING):
+            made = export_factory(factory, out, words=words, metrics=metrics or None, allow_flex=allow_flex, **options)
         click.echo(f"Wrote {out}: {len(made.artifact.manifest.weights)} weights, {len(made.artifact.data):,} bytes.")
         if made.flex:
             click.echo(f"{made.price}.")
@@ -185,7 +190,8 @@ def _export(out: Path, words: Sequence[str], config: NextWord, name: str) -> Non
     from edgewise_models.export import export_next_word
     from edgewise_wire.weights import parameters
 
-    artifact, proofs = export_next_word(out, words, config, name=name)
+    with working(EXPORTING):
+        artifact, proofs = export_next_word(out, words, config, name=name)
     count = parameters(artifact.manifest.weights)
     click.echo(f"Wrote {out}: {count:,} parameters, {len(words):,} words, {len(artifact.data):,} bytes.")
     for proof in proofs:

@@ -72,6 +72,7 @@ def test_an_authors_factory_is_exported_and_verified_from_the_command_line(autho
     done = runner.invoke(cli, ["export", "authors_model:whole", "--out", "model.tflite", "--metric", "accuracy"])
     assert done.exit_code == 0, done.output
     assert "Proved over 4 steps" in done.output
+    assert done.stderr.splitlines()[0] == "Exporting and proving against TensorFlow …"  # it takes long enough to ask
     assert Artifact.load(author / "model.tflite").manifest.metrics == ("accuracy",)
     checked = runner.invoke(cli, ["verify", "model.tflite"])
     assert checked.exit_code == 0, checked.output
