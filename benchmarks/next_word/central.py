@@ -32,7 +32,7 @@ class Central:
     it has to tell stay (Bowman et al. 2016, §3.1).
     """
 
-    epochs: int = 6
+    epochs: int = 12
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     word_dropout: float = 0.1

@@ -29,11 +29,11 @@ COSTS = ("rounds", "updates", "bytes_down", "bytes_up")
 class Federated:
     """How the fleet learns; the fields are options of `edgewise simulate`, the server's rate that of the beginning."""
 
-    rounds: int = 400
+    rounds: int = 600
     cohort: int = 20
     epochs: int = 1
     learning_rate: float = 2.0
-    max_examples: int = 400
+    max_examples: int = 600
     algorithm: str = "fedadam"
     server_learning_rate: float = 0.01
     adaptivity: float = 1e-4

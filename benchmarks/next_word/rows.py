@@ -31,7 +31,7 @@ Say = Callable[[str], None]
 class Personal:
     """How a device fine-tunes the fleet's model on its owner's text."""
 
-    personal_epochs: int = 2
+    personal_epochs: int = 1
     personal_rate: float = 0.5
 
 
