@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import secrets
+from array import array
 from functools import lru_cache
 
 import numpy as np
@@ -56,12 +57,12 @@ def probabilities(variance: float) -> NDArray[np.float64]:
         1.0
     """
     most = math.ceil(TAIL * math.sqrt(variance)) + 40
-    found = [0.0] * (most + 2)
+    found = array("d", [0.0]) * (most + 2)  # 8 bytes each, where a list has 32: a Pi draws from a million of them
     found[most] = TINY
     for order in range(most, 0, -1):
         found[order - 1] = found[order + 1] + 2 * order / variance * found[order]
         if found[order - 1] > 1e250:
-            found = [value * TINY for value in found]
+            found = array("d", (value * TINY for value in found))
     values = np.array(found[: most + 1])
     values /= math.fsum(values[:1]) + 2 * math.fsum(values[1:])
     return values
