@@ -217,7 +217,11 @@ def changed(policy: Policy, name: str, text: str) -> Policy:
         True
     """
     if name not in WORDS:
-        raise ConfigError(f"policy {name!r}: there is no such rule; expected one of {', '.join(WORDS)}")
+        import difflib  # for a mistake alone
+
+        near = difflib.get_close_matches(name, WORDS, 3, 0.5)
+        guess = f"did you mean {' or '.join(near)}? " if near else ""
+        raise ConfigError(f"policy {name!r}: there is no such rule; {guess}`edgewise device policy` lists all")
     kind: Any = type(getattr(Policy(), name))
     try:
         value: Any = SWITCH[text.lower()] if kind is bool else kind(text)

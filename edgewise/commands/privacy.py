@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from typing import Any
 
 import click
@@ -21,6 +22,8 @@ from edgewise_coordinator.privacy.planning import (
 )
 from edgewise_wire.errors import ConfigError
 
+NARROW = 72  # characters, below which some columns are left out
+PIPE_WIDTH = 100  # characters, where there is no terminal
 ASSUMES = {
     True: "each round's cohort is a uniform sample of the population",
     False: "a device takes part at most once in {m} rounds, which it enforces itself",
@@ -104,17 +107,16 @@ def _row(o: dict[str, Any], kind: str, sampled: bool) -> dict[str, Any]:
 
 
 def _print(o: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
+    console = Console(width=shutil.get_terminal_size((PIPE_WIDTH, 24)).columns)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title_justify="left")
     table.title = f"{o['rounds']} rounds of {o['cohort']} of {o['population']} devices, δ = {rows[0]['delta']:g}"
-    for heading in ("--privacy", "noise multiplier", "ε", "zCDP", "noise", "noise : signal", "useful from a cohort of"):
-        table.add_column(heading, justify="left" if heading == "--privacy" else "right")
-    for row in rows:
-        cohort = "no cohort" if row["useful_cohort"] is None else f"{row['useful_cohort']:,}"
-        table.add_row(
-            row["privacy"] + (" --population" if row["sampled"] else ""), f"{row['noise_multiplier']:.4g}",
-            _shown(row["epsilon"]), _shown(row["zcdp"]), f"{row['noise']:.2g}", f"{row['noise_to_signal']:.2g}", cohort,
-        )  # fmt: skip
-    console = Console(width=max(Console().width, 100))
+    left_out = () if console.width >= NARROW else ("noise", "zCDP")  # the others say as much
+    shown = [{name: cell for name, cell in _cells(row).items() if name not in left_out} for row in rows]
+    for heading in shown[0]:
+        longest = max(len(word) for text in (heading, *(one[heading] for one in shown)) for word in text.split())
+        table.add_column(heading, justify="left" if heading == "--privacy" else "right", min_width=longest)
+    for one in shown:
+        table.add_row(*one.values())
     console.print(table)
     for row in rows:
         console.print(f"{row['privacy']:<10} {WORDS[row['privacy']]}; assumes that {row['assumes']}.", highlight=False)
@@ -122,6 +124,18 @@ def _print(o: dict[str, Any], rows: list[dict[str, Any]]) -> None:
         "Neighbours differ in all that one device reports; the coordinator adds the noise. Useful: noise : signal of"
         f" at most {reference_ratio(o['parameters']):.2g}.", highlight=False,
     )  # fmt: skip
+
+
+def _cells(row: dict[str, Any]) -> dict[str, str]:
+    return {
+        "--privacy": row["privacy"] + (" --population" if row["sampled"] else ""),
+        "noise multiplier": f"{row['noise_multiplier']:.4g}",
+        "ε": _shown(row["epsilon"]),
+        "zCDP": _shown(row["zcdp"]),
+        "noise": f"{row['noise']:.2g}",
+        "noise : signal": f"{row['noise_to_signal']:.2g}",
+        "useful from a cohort of": "no cohort" if row["useful_cohort"] is None else f"{row['useful_cohort']:,}",
+    }
 
 
 def _finite(value: float) -> float | None:

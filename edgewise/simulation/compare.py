@@ -14,6 +14,8 @@ from edgewise.simulation.run import options_of, simulate
 from edgewise_coordinator.algorithms.registry import ALGORITHMS
 from edgewise_wire.errors import ConfigError
 
+OF_THE_WORK = ("workers", "engine", "wire", "resume", "stop")  # of `simulate`, and no options of what is simulated
+
 
 def variants(text: str) -> dict[str, dict[str, Any]]:
     """Return what to compare: `fedavg,fedadam:server_learning_rate=0.03:momentum=0.9` as options by label.
@@ -84,7 +86,8 @@ def compare(
     """
     results, found = {}, variants(algorithms)
     for variant in found.values():
-        options_of(applying(variant, options)).check_recipe()  # refused before anything is simulated
+        chosen = {name: value for name, value in applying(variant, options).items() if name not in OF_THE_WORK}
+        options_of(chosen).check_recipe()  # refused before anything is simulated
     for label, variant in found.items():
 
         def watch(row: Row, label: str = label) -> None:

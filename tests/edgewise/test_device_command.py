@@ -19,6 +19,7 @@ from edgewise_edge.conditions import Machine
 from edgewise_edge.home import Home
 from edgewise_edge.own import Own
 from edgewise_edge.participation import Outcome, ParticipationLog
+from edgewise_edge.policy import WORDS
 from edgewise_edge.store import ExampleStore
 from edgewise_wire.messages import Assignment, BlobRef
 
@@ -288,6 +289,24 @@ def test_status_explains_each_condition_and_what_the_day_took(device):
     lines = device("status")[1].splitlines()
     assert sum(line.startswith(("  holds  ", "  FAILS  ")) for line in lines) == 8
     assert "Last day:  0 epochs, 0.0 minutes, 0.0 MB" in lines
+
+
+@pytest.mark.parametrize("looks", [("status",), ("history",), ("predict", "see you"), ("policy", "show")])
+def test_a_folder_that_is_mistyped_is_told_and_not_made(device, tmp_path, looks):
+    status, out, err = device(*looks, "--home", str(tmp_path / "typo"))
+    assert (status, out) == (2, "")
+    assert "typo: there is no such folder" in err
+    assert not (tmp_path / "typo").exists()
+
+
+def test_status_names_the_rule_that_changes_each_condition(device):
+    ignore_the_machine(device)
+    out = device("status")[1]
+    conditions = out.partition("Conditions")[2].splitlines()[1:]
+    named = [line.rpartition("; ")[2].rstrip(")").split(", ") for line in conditions]
+    assert len(named) == 8
+    assert all(rule in WORDS for rules in named for rule in rules)
+    assert "did you mean max_load?" in device("policy", "set", "max_loads", "1")[2]
 
 
 def test_the_owner_sets_rules_in_words(device):

@@ -94,3 +94,13 @@ def test_bands_that_were_found_stay_with_the_run(tmp_path: Path) -> None:
     longer = promised({**asked, "rounds": 400}, tmp_path)  # would be optimised otherwise
     assert longer is not None
     assert longer.mechanism.parameters == first.mechanism.parameters
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_plan_fits_the_terminal_and_warns_of_nothing(width: int, recwarn: pytest.WarningsRecorder) -> None:
+    run = ("--population", "5000", "--cohort", "100", "--rounds", "200", "--noise-multiplier", "1")
+    result = CliRunner().invoke(cli, ["privacy", "plan", *run], env={"COLUMNS": str(width)}, catch_exceptions=False)
+    assert all(len(line) <= width for line in result.output.splitlines())
+    assert "…" not in result.output
+    assert "multiplier" in result.output
+    assert [str(one.message) for one in recwarn if issubclass(one.category, RuntimeWarning)] == []

@@ -13,6 +13,7 @@ import click
 from edgewise_edge.home import ENVIRONMENT, Home, default_home
 from edgewise_edge.own import Own
 from edgewise_edge.store import ExampleStore
+from edgewise_wire.errors import ConfigError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -27,6 +28,19 @@ def home_option(function: Command) -> Command:
         envvar=ENVIRONMENT,
         help="The device's folder.",
     )(function)
+
+
+def existing(home: Path) -> Home:
+    """Return a device's folder for a command that only looks: one that was named and is not there is no device.
+
+    Raises:
+        ConfigError: if there is no such folder.
+    """
+    if not home.expanduser().exists() and home != default_home():
+        raise ConfigError(
+            f"--home {home}: there is no such folder; `edgewise device import`, `join` and `run` make a device's"
+        )
+    return Home(home)
 
 
 def json_option(function: Command) -> Command:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from edgewise.commands.device.options import home_option, json_option, print_json
+from edgewise.commands.device.options import existing, home_option, json_option, print_json
 from edgewise_edge.home import Home
 from edgewise_edge.policy import WORDS, Policy, changed, load_policy, save_policy
 
@@ -35,7 +35,7 @@ def show(as_json: bool, home: Path) -> None:
     Example:
       edgewise device policy show
     """
-    found = load_policy(Home(home).policy)
+    found = load_policy(existing(home).policy)
     if as_json:
         print_json(asdict(found))
         return

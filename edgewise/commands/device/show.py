@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from edgewise.commands.device.options import counted, home_option, json_option, moment, print_json
+from edgewise.commands.device.options import counted, existing, home_option, json_option, moment, print_json
 from edgewise.commands.device.tuning import personal_option, tune_if_needed
 from edgewise_edge.home import Home
 from edgewise_edge.own import Own
@@ -34,9 +34,10 @@ def predict(text: str, count: int, model: Path | None, threads: int, personal: b
     from edgewise_edge.host import TEXT_TASK
     from edgewise_edge.predict import Predictor, open_model, outputs
 
+    folder = existing(home)
     if personal and model is None:
-        tune_if_needed(Own(Home(home)), threads)
-    trainer = open_model(Home(home), model=model, threads=threads, personal=personal)
+        tune_if_needed(Own(folder), threads)
+    trainer = open_model(folder, model=model, threads=threads, personal=personal)
     if trainer.manifest.task != TEXT_TASK:
         print_json({name: array[0].tolist() for name, array in outputs(trainer, text).items()})
         return
@@ -59,7 +60,7 @@ def history(limit: int, as_json: bool, home: Path) -> None:
     Example:
       edgewise device history --limit 5
     """
-    found = entries(Home(home), limit)
+    found = entries(existing(home), limit)
     if as_json:
         print_json({"participations": [plain(entry) for entry in found]})
         return

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from edgewise.commands.device.options import counted, home_option, json_option, moment, print_json
+from edgewise.commands.device.options import counted, existing, home_option, json_option, moment, print_json
 from edgewise.commands.device.show import entries, plain
 from edgewise.commands.device.tuning import sentence
 from edgewise_edge.budget import Budget
@@ -21,6 +21,13 @@ from edgewise_edge.participation import ParticipationLog, Used
 from edgewise_edge.personal import Personal
 from edgewise_edge.policy import MEGABYTE
 
+RULES = {
+    "power": "on_battery, min_battery", "temperature": "max_temperature", "throttling": "when_throttled",
+    "load": "max_load", "network": "metered_megabytes", "disk": "min_free_disk", "memory": "min_free_memory",
+    "hours": "hours",
+}  # fmt: skip
+"""The names in `edgewise device policy set NAME VALUE` of what each condition is held against."""
+
 
 @click.command("status")
 @json_option
@@ -32,7 +39,7 @@ def status(as_json: bool, home: Path) -> None:
     Example:
       edgewise device status
     """
-    report = _status(Own(Home(home)))
+    report = _status(Own(existing(home)))
     if as_json:
         print_json(report)
         return
@@ -121,10 +128,13 @@ def _sentences(report: dict[str, Any]) -> list[str]:
         lines.append(f"Last:      round {last['round']}, {last['kind']}, {last['outcome']} at {moment(last['ended'])}")
     if not report["clock_believed"]:
         lines.append("Clock:     behind the last date seen; nothing that needs the date is done until it is set")
-    lines.append("Conditions (edgewise device policy changes their rules):")
+    lines.append("Conditions (edgewise device policy set NAME VALUE changes a rule; its name comes last):")
     for one in report["conditions"]:
         mark = "holds" if one["holds"] else "FAILS"
-        lines.append(f"  {mark}  {one['name'] + ':':<13}{one['reading']} (rule: {one['rule']})")
+        rules = f"; {RULES[one['name']]}" if one["name"] in RULES else ""
+        lines.append(f"  {mark}  {one['name'] + ':':<13}{one['reading']} (rule: {one['rule']}{rules})")
+    if report["running"] and not all(one["holds"] for one in report["conditions"]):
+        lines.append("  (An agent that was started with --no-conditions heeds none of these.)")
     return lines
 
 

@@ -142,6 +142,11 @@ def _scaled_error(column: Column, steps: int) -> tuple[float, Column]:
     """Return error × norm², which does not change with the column's scale, and its gradient."""
     if not column[0] > 0:
         return np.inf, np.zeros_like(column)
+    with np.errstate(over="ignore", invalid="ignore"):  # a step too far: the search turns back from what is not finite
+        return _at(column, steps)
+
+
+def _at(column: Column, steps: int) -> tuple[float, Column]:
     error, inverse, sums = _error(column, steps)
     slope = 2 * (steps - np.arange(steps)) / steps * sums
     through = np.convolve(sums, inverse)[:steps]
