@@ -59,9 +59,10 @@ def run(rounds: int, directory: Path, **options: Any) -> dict[str, Result]:
     """Return what each algorithm came to, on the same cohorts."""
     directory.mkdir(parents=True, exist_ok=True)
     model = directory / "cnn.tflite"
-    export(model)
+    if not model.exists():
+        export(model)
     settings = {"rounds": rounds, "cohort": 10, "epochs": 3, "learning_rate": 0.1, "fleet": "pi-fleet", **options}
-    results = compare(model, fleet(model), ALGORITHMS, directory=directory, over_selection=1.2, **settings)
+    results = compare(model, fleet(model), ALGORITHMS, directory=directory, resume=True, over_selection=1.2, **settings)
     draw_curves({label: result.history for label, result in results.items()}, directory / "comparison.png")
     return results
 

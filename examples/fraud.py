@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import edgewise
-from edgewise.simulation import ArrayData
+from edgewise.simulation import ArrayData, begun
 from edgewise_edge.trainer import Trainer
 from edgewise_wire.artifact import Artifact
 from edgewise_wire.weights import Array
@@ -103,11 +103,13 @@ def run(rounds: int, directory: Path, alone: int = 3, every: int = 1, **options:
     """Return average precision over all banks: of the federated model, and of a few banks that trained alone."""
     directory.mkdir(parents=True, exist_ok=True)
     model = directory / "fraud-untrained.tflite"
-    export(model)
+    if not model.exists():
+        export(model)
+    folder = directory / "federated"
     settings = {"rounds": rounds, "learning_rate": 0.05, "fleet": "silo", "evaluate_every": 10, **options}
     federated = edgewise.simulate(
         model, fleet(model, list(range(BANKS))), cohort=8, algorithm="fedavgm", server_learning_rate=0.5,
-        directory=directory / "federated", **settings,
+        directory=folder, resume=begun(folder), **settings,
     )  # fmt: skip
     found = {"untrained": measure(model.read_bytes(), every), "federated": measure(federated.model, every)}
     for bank in range(alone):

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 import edgewise
-from edgewise.simulation import ArrayData
+from edgewise.simulation import ArrayData, begun
 from edgewise_wire.artifact import Artifact
 
 HOSPITALS = {"county": 0.38, "university": 0.27, "st-anna": 0.17, "riverside": 0.12, "village": 0.06}
@@ -105,11 +105,11 @@ def run(rounds: int, directory: Path, **options: Any) -> dict[str, dict[str, flo
     found: dict[str, dict[str, float]] = {}
     for kind in ("logistic", "mlp"):
         model = directory / f"{kind}.tflite"
-        export(kind, model)
+        if not model.exists():
+            export(kind, model)
         settings = {"rounds": rounds, "epochs": 2, "learning_rate": 0.1, "fleet": "silo", **options}
-        federated = edgewise.simulate(
-            model, fleet(model), cohort=5, directory=directory / f"federated-{kind}", **settings
-        )
+        folder = directory / f"federated-{kind}"
+        federated = edgewise.simulate(model, fleet(model), cohort=5, directory=folder, resume=begun(folder), **settings)
         found[kind] = {"federated": federated.final("accuracy")}
         for who in (*HOSPITALS, "everyone"):
             alone = edgewise.simulate(model, fleet(model, who), cohort=1, evaluate_every=rounds, **settings)

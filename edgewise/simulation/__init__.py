@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgewise.simulation.data import ArrayData, TaskData
     from edgewise.simulation.result import Result
-    from edgewise.simulation.run import simulate
+    from edgewise.simulation.run import begun, simulate
 
-__all__ = ["ArrayData", "Result", "TaskData", "simulate"]
+__all__ = ["ArrayData", "Result", "TaskData", "begun", "simulate"]
 
-_HOMES = {"ArrayData": "data", "TaskData": "data", "Result": "result", "simulate": "run"}
+_HOMES = {"ArrayData": "data", "TaskData": "data", "Result": "result", "simulate": "run", "begun": "run"}
 
 
 def __getattr__(name: str) -> Any:

@@ -10,11 +10,11 @@ from typing import Any
 from edgewise.recipes import ALGORITHM_SETTINGS
 from edgewise.simulation.data import TaskData
 from edgewise.simulation.result import Result, Row
-from edgewise.simulation.run import options_of, simulate
+from edgewise.simulation.run import begun, options_of, simulate
 from edgewise_coordinator.algorithms.registry import ALGORITHMS
 from edgewise_wire.errors import ConfigError
 
-OF_THE_WORK = ("workers", "engine", "wire", "resume", "stop")  # of `simulate`, and no options of what is simulated
+OF_THE_WORK = ("workers", "engine", "wire", "stop")  # of `simulate`, and no options of what is simulated
 
 
 def variants(text: str) -> dict[str, dict[str, Any]]:
@@ -65,6 +65,7 @@ def compare(
     algorithms: str,
     *,
     directory: str | Path,
+    resume: bool = False,
     on_round: Callable[[str, Row], None] = lambda label, row: None,
     **options: Any,
 ) -> dict[str, Result]:
@@ -75,6 +76,7 @@ def compare(
         data: as for `simulate`.
         algorithms: names, with settings of their own if need be.
         directory: where their folders go, and `comparison.png`.
+        resume: go on with what is in their folders, and begin what is not.
         on_round: called with an algorithm's label and a row as it comes.
         options: as for `simulate`.
 
@@ -94,7 +96,10 @@ def compare(
             on_round(label, row)
 
         folder = Path(directory) / folder_of(label)
-        results[label] = simulate(model, data, directory=folder, on_round=watch, **applying(variant, options))
+        again = resume and begun(folder)
+        results[label] = simulate(
+            model, data, directory=folder, on_round=watch, resume=again, **applying(variant, options)
+        )
     return results
 
 

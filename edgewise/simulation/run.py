@@ -346,6 +346,11 @@ def make_engine(kind: str, setup: Setup, data: TaskData, workers: int | None, si
     return LocalWorkers(setup, data, count, size)
 
 
+def begun(directory: Path) -> bool:
+    """Return whether a directory holds a simulation, so that `simulate(…, resume=True)` goes on with it."""
+    return (directory / RUN).exists()
+
+
 def simulate(
     model: str | Path | bytes,
     data: TaskData | Mapping[str, list[str]] | str | Path,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from edgewise.simulation.compare import compare
 from edgewise.simulation.engines import Inline
 from edgewise_wire.errors import ConfigError, DataError, InputError
 from simulated import bits, people, simulated
@@ -125,3 +127,16 @@ def test_only_rounds_and_workers_may_change(tmp_path: Path, fixture_dir: Path) -
         simulated(fixture_dir, directory=tmp_path, resume=True, data=people(4))
     longer = simulated(fixture_dir, directory=tmp_path, resume=True, rounds=2)
     assert bits(longer) == bits(simulated(fixture_dir, rounds=2))
+
+
+def test_a_comparison_that_is_asked_for_again_goes_on_and_begins_what_is_missing(
+    fixture_dir: Path, tmp_path: Path
+) -> None:
+    seen: list[str] = []
+    both = {"model": fixture_dir / "tiny.tflite", "data": people(), "algorithms": "fedavg,fedprox:mu=0.1"}
+    asked: dict[str, Any] = {**both, "directory": tmp_path, "rounds": 1, "engine": "inline", "resume": True}
+    first = compare(**asked)
+    shutil.rmtree(tmp_path / "fedprox-mu-0.1")
+    again = compare(**asked, on_round=lambda label, row: seen.append(label))
+    assert set(seen) == {"fedprox:mu=0.1"}
+    assert [result.final("loss") for result in again.values()] == [result.final("loss") for result in first.values()]
