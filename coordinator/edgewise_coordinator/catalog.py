@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,15 @@ class Catalog:
         """Return every version, oldest first; the last is the one that rounds start from."""
         return self._store.versions()
 
+    def told(self) -> list[dict[str, Any]]:
+        """Return every version as JSON knows it, oldest first.
+
+        `round` counts training rounds from 1, as `rounds.jsonl` and the dashboard do; `round_id` evaluations, too. Both
+        are `None` for the first version and for one that a rollback made.
+        """
+        numbers = self._store.round_numbers()
+        return [_as_dict(row, numbers) for row in self.rows()]
+
     def row(self, version: int) -> VersionRow:
         """Return one version.
 
@@ -83,7 +93,7 @@ class Catalog:
         row = self.row(version)
         weights, state = self._versions.load(version)
         return {
-            **as_dict(row),
+            **_as_dict(row, self._store.round_numbers()),
             "newest": version == self.rows()[-1].version,
             "parameters": len(weights),
             "weights_sha256": hashlib.sha256(self._versions.path(version).read_bytes()).hexdigest(),
@@ -162,11 +172,11 @@ def roll_back_wherever(directory: Path, version: int) -> int:
         return catalog.roll_back(version).version
 
 
-def as_dict(row: VersionRow) -> dict[str, Any]:
-    """Return a version's row as JSON knows it."""
+def _as_dict(row: VersionRow, numbers: Mapping[int, int]) -> dict[str, Any]:
     return {
         "version": row.version,
         "parent": row.parent,
+        "round": None if row.round_id is None else numbers.get(row.round_id),
         "round_id": row.round_id,
         "created": row.created,
         "metrics": row.metrics,

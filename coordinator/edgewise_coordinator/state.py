@@ -134,6 +134,11 @@ class StateStore(Database):
         query = "SELECT count(*) FROM rounds WHERE kind = ? AND round_id <= ?"
         return int(self._db.execute(query, (int(Kind.TRAIN), round_id)).fetchone()[0])
 
+    def round_numbers(self) -> dict[int, int]:
+        """Return the `round_number` of every training round by its id."""
+        query = "SELECT round_id FROM rounds WHERE kind = ? ORDER BY round_id"
+        return {found[0]: number for number, found in enumerate(self._db.execute(query, (int(Kind.TRAIN),)), 1)}
+
     def begun_at(self, round_id: int) -> float:
         """Return when a round was begun, in seconds since 1970."""
         return float(self._db.execute("SELECT started FROM rounds WHERE round_id = ?", (round_id,)).fetchone()[0])

@@ -14,8 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edgewise.live import number, percent
-from edgewise_coordinator.catalog import Catalog, as_dict, roll_back_wherever
-from edgewise_coordinator.state import VersionRow
+from edgewise_coordinator.catalog import Catalog, roll_back_wherever
 from edgewise_wire.errors import ConfigError
 from edgewise_wire.files import write_durably
 
@@ -44,11 +43,16 @@ def command() -> None:
 @dir_option
 @json_option
 def list_(directory: Path, as_json: bool) -> None:
-    """List the versions, oldest first; rounds start from the last one."""
+    """List the versions, oldest first; rounds start from the last one.
+
+    \b
+    Example:
+      edgewise models list --dir runs/fleet
+    """
     with _catalog(directory) as catalog:
-        rows = catalog.rows()
+        rows = catalog.told()
         if as_json:
-            click.echo(json.dumps({"versions": [as_dict(row) for row in rows]}))
+            click.echo(json.dumps({"versions": rows}))
         else:
             _print_table(catalog, rows)
 
@@ -58,7 +62,12 @@ def list_(directory: Path, as_json: bool) -> None:
 @dir_option
 @json_option
 def show(version: int, directory: Path, as_json: bool) -> None:
-    """Show all that is known of one version."""
+    """Show all that is known of one version.
+
+    \b
+    Example:
+      edgewise models show 3 --dir runs/fleet
+    """
     with _catalog(directory) as catalog:
         found = catalog.describe(version)
     click.echo(json.dumps(found) if as_json else "\n".join(_lines(found)))
@@ -72,12 +81,16 @@ def rollback(version: int, directory: Path, as_json: bool) -> None:
     """Go on from an older version: it becomes the newest once more, and nothing is deleted.
 
     A coordinator that runs on the directory does it between two messages. A round that was under way is abandoned.
+
+    \b
+    Example:
+      edgewise models rollback 3 --dir runs/fleet
     """
     made = roll_back_wherever(directory, version)
     with _catalog(directory) as catalog:
-        row = catalog.row(made)
+        row = next(row for row in catalog.told() if row["version"] == made)
     if as_json:
-        click.echo(json.dumps(as_dict(row)))
+        click.echo(json.dumps(row))
     else:
         click.echo(
             f"Version {made} is version {version} again; rounds go on from it with"
@@ -90,7 +103,12 @@ def rollback(version: int, directory: Path, as_json: bool) -> None:
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The .tflite file to write.")
 @dir_option
 def export(version: int, out: Path, directory: Path) -> None:
-    """Write one version as a model file, which runs and trains like the first one."""
+    """Write one version as a model file, which runs and trains like the first one.
+
+    \b
+    Example:
+      edgewise models export 3 --dir runs/fleet --out version-3.tflite
+    """
     if out.is_dir() or not out.parent.is_dir():
         raise ConfigError(f"--out {out}: expected a file in a folder that is there")
     with _catalog(directory) as catalog:
@@ -108,24 +126,26 @@ def _catalog(directory: Path) -> Iterator[Catalog]:
         catalog.close()
 
 
-def _print_table(catalog: Catalog, rows: list[VersionRow]) -> None:
+def _print_table(catalog: Catalog, rows: list[dict[str, Any]]) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("version", "parent", "round", "made", *catalog.metrics, ""):
         table.add_column(heading, justify="left" if heading in ("made", "") else "right", no_wrap=True)
     for row in rows:
         measured = (
-            number(row.metrics.get(name)) if name == "loss" else percent(row.metrics.get(name))
+            number(row["metrics"].get(name)) if name == "loss" else percent(row["metrics"].get(name))
             for name in catalog.metrics
         )
-        where = ("–" if value is None else str(value) for value in (row.parent, row.round_id))
-        table.add_row(str(row.version), *where, _when(row.created), *measured, "newest" if row is rows[-1] else "")
+        where = ("–" if value is None else str(value) for value in (row["parent"], row["round"]))
+        table.add_row(
+            str(row["version"]), *where, _when(row["created"]), *measured, "newest" if row is rows[-1] else ""
+        )
     Console(soft_wrap=True, highlight=False).print(table)
 
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:
     newest = ", the newest" if found["newest"] else ""
     origin = "the first one" if found["parent"] is None else f"made from version {found['parent']}"
-    by = f" by round {found['round_id']}" if found["round_id"] is not None else ""
+    by = f" by round {found['round']}" if found["round"] is not None else ""
     yield f"version {found['version']}{newest}: {origin}{by}, {_when(found['created'])}"
     made_by = found["made_by"]
     if made_by:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from edgewise_coordinator import snapshot
-from edgewise_coordinator.catalog import Catalog, as_dict
+from edgewise_coordinator.catalog import Catalog
 from edgewise_wire.errors import ConfigError, InputError
 
 Row: TypeAlias = dict[str, Any]
@@ -64,7 +64,7 @@ class Feed:
     def versions(self) -> list[Row]:
         """Return the versions, newest first, with their parents; of very many the newest ones and the first."""
         catalog = self.catalog()
-        rows = [as_dict(row) for row in catalog.rows()] if catalog else []
+        rows: list[Row] = catalog.told() if catalog else []
         shown = rows if len(rows) <= VERSIONS_SHOWN else [rows[0], *rows[-VERSIONS_SHOWN:]]
         return shown[::-1]
 

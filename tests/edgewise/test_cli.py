@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import click
 import pytest
 
-from edgewise.cli import COMMANDS, main
+from edgewise.cli import COMMANDS, cli, main
 
 
 def loaded_by(code: str) -> set[str]:
@@ -50,6 +51,21 @@ def test_every_command_has_help_with_an_example(name: str, capsys: pytest.Captur
     out = capsys.readouterr().out
     assert "Usage: edgewise " + name in out
     assert f"edgewise {name}" in out.split("Usage:")[1].split("\n", 1)[1]
+
+
+def leaves(name: str) -> list[tuple[str, ...]]:
+    context = click.Context(cli)
+    found = cli.get_command(context, name)
+    return [(name, sub) for sub in found.list_commands(context)] if isinstance(found, click.Group) else []
+
+
+@pytest.mark.parametrize("words", [words for name in COMMANDS for words in leaves(name)], ids=" ".join)
+def test_every_command_of_a_command_has_help_with_an_example(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([*words, "--help"])
+    assert f"edgewise {' '.join(words)}" in capsys.readouterr().out.split("Usage:")[1].split("\n", 1)[1]
 
 
 def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,6 +63,8 @@ def test_the_list_has_every_version_with_parent_round_and_metrics(run: Path) -> 
     rows = json.loads(said("list", "--dir", run, "--json"))["versions"]
     assert [(r["version"], r["parent"]) for r in rows] == [(0, None), (1, 0), (2, 1), (3, 2)]
     assert rows[0]["round_id"] is None
+    assert [r["round"] for r in rows] == [None, 1, 2, 3]  # training rounds, as everywhere people look
+    assert rows[3]["round_id"] > 3  # evaluations count among the ids
     assert all(set(r["metrics"]) == {"loss", "top1", "top3"} for r in rows)
     table = said("list", "--dir", run).splitlines()
     assert table[0].split() == ["version", "parent", "round", "made", "loss", "top1", "top3"]

@@ -68,6 +68,8 @@ def history(limit: int, as_json: bool, home: Path) -> None:
         click.echo("This device has not been asked for anything yet.")
     for entry in found:
         click.echo(_line(entry))
+    if found:
+        click.echo("(Rounds are numbered as they are asked for: evaluations count, too.)", err=True)
 
 
 def entries(home: Home, limit: int) -> list[Entry]:

@@ -91,17 +91,22 @@ function bars(entries, total) {
     element("span", {}, reason), element("strong", {}, whole(count)), element("progress", { max: total, value: count, "aria-label": reason }))));
 }
 
+// Assignments first, and their parts add up; what was refused are messages, often of devices that were let go above.
 function showDrops() {
+  const trained = rows.filter((row) => row.round);
   const tally = new Map();
-  for (const row of rows) for (const [reason, count] of Object.entries(row.failed ?? {})) tally.set(reason, (tally.get(reason) ?? 0) + count);
-  const entries = [...tally].sort((a, b) => b[1] - a[1]).map(([reason, count]) => [reason === NOT_NEEDED ? "not needed any more: the round had enough reports" : reason, count, reason !== NOT_NEEDED]);
-  const refused = Object.entries({ ...status.refused, ...status.broker_refused }).map(([reason, count]) => [`refused: ${reason}`, count, reason !== LATE]);
-  const reasons = [...entries, ...refused];
-  const selected = rows.reduce((sum, row) => sum + (row.round ? row.selected : 0), 0);
-  const reported = rows.reduce((sum, row) => sum + (row.round ? row.reported : 0), 0);
-  fill($("drops"), [reasons, selected, reported], () => [
-    element("p", { class: "sub" }, selected ? `${whole(reported)} of ${counted(selected, "assignment")} ended in a report` : "No round has ended yet."),
-    reasons.length ? bars(reasons, Math.max(...reasons.map((entry) => entry[1]))) : element("p", { class: "empty" }, selected ? "Nobody dropped out, nothing was refused." : ""),
+  for (const row of trained) for (const [reason, count] of Object.entries(row.failed ?? {})) tally.set(reason, (tally.get(reason) ?? 0) + count);
+  const entries = [...tally].sort((a, b) => b[1] - a[1]).map(([reason, count]) => [reason === NOT_NEEDED ? "not needed: the round had its reports" : reason, count, reason !== NOT_NEEDED]);
+  const refused = Object.entries({ ...status.refused, ...status.broker_refused }).map(([reason, count]) => [reason, count, reason !== LATE]);
+  const selected = trained.reduce((sum, row) => sum + row.selected, 0);
+  const reported = trained.reduce((sum, row) => sum + row.reported, 0);
+  fill($("drops"), [entries, refused, selected, reported], () => [
+    element("p", { class: "sub" }, selected ? `${whole(reported)} of ${counted(selected, "assignment")} ended in a report${entries.length ? "; the others:" : ": nobody dropped out."}` : "No round has ended yet."),
+    entries.length ? bars(entries, selected) : "",
+    tally.has(NOT_NEEDED) ? element("p", { class: "sub" }, "Some are not needed by intent: a round asks more devices than it needs (over-selection), so that it need not wait for the slowest.") : "",
+    refused.length ? element("h3", { class: "apart" }, "Messages that were not taken") : "",
+    refused.length ? bars(refused, Math.max(...refused.map((entry) => entry[1]))) : "",
+    refused.some((entry) => entry[0] === LATE) ? element("p", { class: "sub" }, "What came too late is of devices that were let go above; it is counted once there.") : "",
   ]);
 }
 

@@ -3,7 +3,7 @@ import { $, counted, element, fill, whole } from "./words.js";
 
 const STATES = {
   offline: ["", "offline"], waiting: ["", "online, not ready"], available: ["", "available"], assigned: ["…", "assigned"],
-  training: ["", "training"], uploading: ["↑", "uploading"], reported: ["✓", "reported"], failed: ["×", "dropped out"],
+  training: ["", "training"], evaluating: ["", "evaluating"], uploading: ["↑", "uploading"], reported: ["✓", "reported"], failed: ["×", "dropped out"],
 };
 const PHASES = ["selection", "configuration", "reporting", "closing", "committed"];
 const NAMED = 24; // devices up to which each dot has its name under it
@@ -12,8 +12,9 @@ const LINGER = 2500; // milliseconds that a finished round's dots stay, or nobod
 let kept = null; // the last round's participants
 const dots = new Map();
 
-function wordFor(state, kind) {
-  return state === "training" && kind === "evaluate" ? "evaluating" : STATES[state][1];
+// Who measures a version trains nothing: it has a colour of its own.
+function seen(state, kind) {
+  return state === "training" && kind === "evaluate" ? "evaluating" : state;
 }
 
 function devicesOf(status) {
@@ -63,22 +64,25 @@ export function showRound(status, rows) {
     if (item.dataset.state === `${state} ${kind}`) continue;
     item.dataset.state = `${state} ${kind}`;
     const dot = item.firstChild;
-    dot.dataset.state = state;
+    dot.dataset.state = seen(state, kind);
     dot.textContent = STATES[state][0];
-    const words = `${device}: ${wordFor(state, kind)}${reason ? ` (${reason})` : ""}`;
+    const words = `${device}: ${STATES[seen(state, kind)][1]}${reason ? ` (${reason})` : ""}`;
     item.title = words;
     item.setAttribute("aria-label", words);
   }
   const tally = new Map();
-  for (const { state } of devices) tally.set(state, (tally.get(state) ?? 0) + 1);
-  const parts = Object.keys(STATES).filter((s) => tally.has(s)).map((s) => `${whole(tally.get(s))} ${wordFor(s, kind)}`);
+  for (const device of devices) {
+    const state = seen(device.state, kind);
+    tally.set(state, (tally.get(state) ?? 0) + 1);
+  }
+  const parts = Object.keys(STATES).filter((s) => tally.has(s)).map((s) => `${whole(tally.get(s))} ${STATES[s][1]}`);
   const hidden = status.devices.online - status.fleet_devices.length;
   $("devices-summary").textContent = devices.length
     ? `${counted(devices.length, "device")}: ${parts.join(", ")}${hidden > 0 ? `; ${whole(hidden)} more are online` : ""}`
     : "no devices yet";
   fill($("devices"), devices, () => [
     element("thead", {}, element("tr", {}, element("th", {}, "device"), element("th", { class: "left" }, "state"), element("th", { class: "left" }, "why"))),
-    element("tbody", {}, ...devices.map((d) => element("tr", {}, element("td", {}, d.device), element("td", { class: "left" }, wordFor(d.state, kind)), element("td", { class: "why" }, d.reason)))),
+    element("tbody", {}, ...devices.map((d) => element("tr", {}, element("td", {}, d.device), element("td", { class: "left" }, STATES[seen(d.state, kind)][1]), element("td", { class: "why" }, d.reason)))),
   ]);
 }
 

@@ -48,7 +48,7 @@ function show() {
       element("td", {}, element("span", { class: "tree", "aria-hidden": "true" }, line.has(row.version) ? (row.parent == null ? "┴" : row.version === newest ? "┬" : "│") : "╵"),
         `${row.version} `, row.version === newest ? element("span", { class: "tag" }, "newest") : "", !line.has(row.version) ? element("span", { class: "sub" }, "left behind") : ""),
       element("td", {}, row.parent == null ? "–" : `${row.parent}${row.round_id == null ? " (rolled back)" : ""}`),
-      element("td", {}, row.round_id == null ? "–" : `${row.round_id}`),
+      element("td", {}, row.round == null ? "–" : `${row.round}`),
       ...metrics.map((name) => element("td", {}, metricValue(name, row.metrics[name]))),
       element("td", {}, clock(row.created)),
       element("td", {}, row.version === newest ? "" : element("button", { type: "button", disabled: !token, title: token ? "" : "needs the token", "aria-label": `Roll back to version ${row.version}`, onclick: () => ask(row.version) }, "Roll back")),
