@@ -40,9 +40,11 @@ def drop_file_pages() -> None:
 
     Of the libraries of NumPy and of the runtime, training needs less than half. Only pages that are as they stand in
     the file are handed back: a mapping of which the process has written one (relocations), or swapped one out, stays.
+    Two files must agree on each: under qemu `smaps` tells of the emulator's memory, `maps` of the program's.
     """
     try:
         lines = Path("/proc/self/smaps").read_text("utf-8", "replace").splitlines()
+        told = set(Path("/proc/self/maps").read_text("utf-8", "replace").splitlines())
         libc = ctypes.CDLL(None)
     except OSError:
         return  # another system: the pages go when it wants them
@@ -50,7 +52,8 @@ def drop_file_pages() -> None:
     for line in lines:
         name, *rest = line.split(None, 5)
         if not name.endswith(":"):
-            place, unwritten = (name if len(rest) == 5 and rest[4].startswith("/") and "w" not in rest[0] else ""), True
+            file = len(rest) == 5 and rest[4].startswith("/") and "w" not in rest[0]
+            place, unwritten = (name if file and line in told else ""), True
         elif name in ("Anonymous:", "Swap:"):
             unwritten &= rest[0] == "0"
         elif name == "VmFlags:" and place and unwritten:  # a mapping's last line
