@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 import traceback
 
 import click
 from click.shell_completion import CompletionItem
 
+from edgewise.guessing import GuessingGroup
 from edgewise_wire.errors import EdgewiseError
 from edgewise_wire.user_code import UserCodeError
 from edgewise_wire.version import __version__
@@ -34,8 +36,11 @@ COMMANDS = {
 }
 """Every subcommand with its line of help, in the order in which they are met; the module has the same name."""
 
+ERRNO = re.compile(r"\[Errno \d+\] ")
+"""How Python begins what the system said; the number tells people nothing."""
 
-class LazyGroup(click.Group):
+
+class LazyGroup(GuessingGroup):
     """A group that knows its commands' names and help without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -101,7 +106,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         if isinstance(error, UserCodeError):
             click.echo("".join(traceback.format_list(error.frames)), err=True, nl=False)
-        click.echo(f"edgewise: {error}", err=True)
+        click.echo(f"edgewise: {ERRNO.sub('', str(error))}", err=True)
         status = error.exit_status
     sys.exit(status if isinstance(status, int) else 0)
 

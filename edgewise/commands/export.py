@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgewise.guessing import GuessingGroup
 from edgewise.patience import working
 
 if TYPE_CHECKING:
@@ -19,12 +20,16 @@ if TYPE_CHECKING:
 EXPORTING = "Exporting and proving against TensorFlow"
 
 
-class _Models(click.Group):
+class _Models(GuessingGroup):
     """The models by name, and anyone's own as `module:factory`."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command of a model; a name with a colon is the author's own."""
         return _own(cmd_name) if ":" in cmd_name else super().get_command(ctx, cmd_name)
+
+    def hint(self, ctx: click.Context, name: str) -> str:
+        """Return the guess, or how a model of the author's own is named."""
+        return super().hint(ctx, name) or f" A model of your own is MODULE:FACTORY, such as {name}:build."
 
 
 @click.group(cls=_Models)

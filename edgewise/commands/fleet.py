@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from edgewise.guessing import GuessingGroup
 from edgewise_coordinator.eviction import evict, reload_broker
 from edgewise_coordinator.fleet_directory import FleetDirectory
 from edgewise_wire.errors import UnavailableError
@@ -26,7 +27,7 @@ _directory = click.option(
 )
 
 
-@click.group("fleet", short_help="Make a fleet's certificates; let devices in, shut them out.")
+@click.group("fleet", cls=GuessingGroup, short_help="Make a fleet's certificates; let devices in, shut them out.")
 def command() -> None:
     """Decide who belongs to a fleet.
 

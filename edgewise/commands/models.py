@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from edgewise.guessing import GuessingGroup
 from edgewise.live import number, percent
 from edgewise_coordinator.catalog import Catalog, roll_back_wherever
 from edgewise_wire.errors import ConfigError
@@ -29,7 +30,7 @@ dir_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 
 
-@click.group(short_help="List, show, roll back or export the versions of a model.")
+@click.group(cls=GuessingGroup, short_help="List, show, roll back or export the versions of a model.")
 def command() -> None:
     """Look after the versions that a coordinator made; each keeps its parent, its round and its metrics.
 

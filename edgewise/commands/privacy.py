@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from edgewise.guessing import GuessingGroup
 from edgewise_coordinator.privacy.planning import (
     MECHANISMS,
     PARAMETERS,
@@ -30,7 +31,7 @@ ASSUMES = {
 }
 
 
-@click.group(short_help="Plan a run with differential privacy.")
+@click.group(cls=GuessingGroup, short_help="Plan a run with differential privacy.")
 def command() -> None:
     """Plan a run with differential privacy: noise, guarantee, and how many devices it takes.
 

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from edgewise.brokers.choose import BROKER_HELP, open_broker
 from edgewise.commands.secured import SecuredFleet
+from edgewise.guessing import GuessingGroup
 from edgewise.operating import log_to_stderr
 from edgewise.running import stop_signals
 from edgewise.vocabulary import write_vocabulary
@@ -25,7 +26,7 @@ from edgewise_wire.transport.mqtt import MqttTransport
 STOPPED = 130
 
 
-@click.group(short_help="Find the words of a fleet, with differential privacy.")
+@click.group(cls=GuessingGroup, short_help="Find the words of a fleet, with differential privacy.")
 def command() -> None:
     """Find the words of a fleet, with differential privacy.
 

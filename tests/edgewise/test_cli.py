@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -73,3 +74,27 @@ def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str])
         main(["dance"])
     assert ended.value.code == 2
     assert "No such command" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["simulat"], "Did you mean simulate?"),
+        (["device", "histroy"], "Did you mean history?"),
+        (["fleet", "enrol"], "Did you mean enroll?"),
+        (["export", "twoin"], "A model of your own is MODULE:FACTORY, such as twoin:build."),
+    ],
+)
+def test_a_mistyped_command_is_guessed(words: list[str], hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(words)
+    assert hint in capsys.readouterr().err
+
+
+def test_what_the_system_said_is_told_without_its_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["status", "--dir"], ["fleet", "list", "--dir"], ["inspect"]):
+        with pytest.raises(SystemExit):
+            main([*words, str(tmp_path / "nothere")])
+        told = capsys.readouterr().err
+        assert "nothere" in told
+        assert "Errno" not in told

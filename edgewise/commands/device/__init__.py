@@ -9,6 +9,8 @@ import importlib
 
 import click
 
+from edgewise.guessing import GuessingGroup
+
 SUBCOMMANDS = {
     "join": "membership:join",
     "run": "run:run",
@@ -30,7 +32,7 @@ SUBCOMMANDS = {
 """Each subcommand's module here and the name of its command in it, in the order in which an owner meets them."""
 
 
-class Subcommands(click.Group):
+class Subcommands(GuessingGroup):
     """A group that imports a subcommand when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -8,11 +8,12 @@ from pathlib import Path
 import click
 
 from edgewise.commands.device.options import existing, home_option, json_option, print_json
+from edgewise.guessing import GuessingGroup
 from edgewise_edge.home import Home
 from edgewise_edge.policy import WORDS, Policy, changed, load_policy, save_policy
 
 
-@click.group("policy", invoke_without_command=True)
+@click.group("policy", cls=GuessingGroup, invoke_without_command=True)
 @click.pass_context
 def policy(context: click.Context) -> None:
     """Show or set what this device's owner allows; a running agent heeds a change at once.
