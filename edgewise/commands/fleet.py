@@ -39,7 +39,7 @@ def command() -> None:
       edgewise fleet init home --broker-host broker.example
       edgewise broker --fleet-dir fleet
       edgewise fleet enroll pi-7                   # writes pi-7.bundle: take it to the device
-      edgewise device run --bundle pi-7.bundle     # on the device
+      edgewise device join pi-7.bundle             # on the device; then: edgewise device run
       edgewise coordinate --fleet-dir fleet --model model.tflite
       edgewise fleet revoke pi-7
     """
@@ -94,7 +94,8 @@ def enroll(device: str, directory: Path, out: Path | None, days: float) -> None:
     bundle = fleet.enroll(device, days=days, now=time.time())
     path = out or Path(f"{device}.bundle")
     bundle.save(path)
-    click.echo(f"{path} is good until {_day(bundle.expires)}. On the device: edgewise device run --bundle {path.name}")
+    then = f"edgewise device join {path.name}, then edgewise device run"
+    click.echo(f"{path} is good until {_day(bundle.expires)}. On the device: {then}")
 
 
 @command.command()

@@ -161,9 +161,11 @@ def _go(run: Run, label: str) -> Result:
 
 def _before(run: Run) -> Iterator[str]:
     """Yield what is worth knowing of a fleet so small before its rounds begin."""
+    if not run.data.counts(held_out=True).sum():
+        yield "No device holds out an example (`held_out` of a .npz): no loss or metric of a version will be measured."
     goal, devices, fleet = run.settings.cohort.goal, len(run.data.devices), run.options.model()
     if goal == devices < COHORT and "cohort" not in _said_names():
-        yield f"A round is all {devices} devices there are; --cohort says how many."
+        yield f"A round is every device there is, {devices} of them; --cohort says how many."
     there = fleet.peak * devices
     if fleet.peak and not run.options.trace and there < run.settings.cohort.target:
         enough = math.ceil(run.settings.cohort.target / fleet.peak * 2)

@@ -96,8 +96,9 @@ def page(runs: Sequence[Told], title: str) -> str:
     for run in runs:
         parts += [f"<h2>Rounds{_of(run, len(runs) == 1)}</h2>", _rounds(run), _options(run)]
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>edgewise: {html.escape(title)}</title>'
-        f"<style>{STYLE}</style></head>\n<body>{''.join(parts)}</body></html>\n"
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>edgewise: {html.escape(title)}</title><style>{STYLE}</style></head>\n<body>{''.join(parts)}</body></html>\n"
     )
 
 
@@ -106,7 +107,21 @@ def _lead(runs: Sequence[Told]) -> str:
     fleet = run.options.get("fleet", "")
     devices = counted(len(run.devices.names), "device") if run.devices else "devices"
     words = f"{counted(len(runs), 'run')} over {devices}" + (f", virtual fleet “{html.escape(fleet)}”" if fleet else "")
-    return f"<p>{words}. Metrics are over the devices' held-out examples, every example counted once.</p>"
+    return (
+        f"<p>{words}. Metrics are over the devices' held-out examples, every example counted once.</p>"
+        "<p>Each curve begins with the model before any training: what the rounds must beat. The same rounds are drawn"
+        " over their number, over the fleet's virtual hours, and over the bytes that went up. “Lost” is the share of the"
+        " devices asked whose report did not count: drop-outs, and those that over-selection asked in vain.</p>"
+        + _before(runs)
+    )
+
+
+def _before(runs: Sequence[Told]) -> str:
+    first = next((row for row in runs[0].history if row.get("evaluated")), None)
+    if first is None or first["round"]:
+        return ""
+    measured = ", ".join(f"{html.escape(heading(m))} {value(m, first.get(m))}" for m in metric_names([first]))
+    return f"<p>Before training: {measured}.</p>"
 
 
 def _summary(runs: Sequence[Told]) -> str:
@@ -190,13 +205,18 @@ def _rounds(run: Told) -> str:
     rows = [
         [
             str(row["round"]), row["phase"] + (f": {row['reason']}" if row["reason"] else ""), str(row["selected"]),
-            str(row["reported"]), value("loss", row["train_loss"]), *(value(m, row.get(m)) for m in metrics),
+            str(row["reported"]) if row["phase"] == "committed" else "none counted",
+            value("loss", row["train_loss"]), *(value(m, row.get(m)) for m in metrics),
             *([value("ε", (row.get("privacy") or {}).get("epsilon"))] if private else []),
             megabytes(row["bytes_up"]), megabytes(row["bytes_down"]), duration(row["hours"]),
         ]
         for row in run.history
     ]  # fmt: skip
-    return f'<div class="scroll">{_table(head, rows)}</div>'
+    words = (
+        "A line a round: how many devices were asked, how many reports were averaged (an abandoned round averages none"
+        " and leaves the model as it was), what the new version measured, what went over the links, and when it ended."
+    )
+    return f'<p class="quiet">{words}</p><div class="scroll">{_table(head, rows)}</div>'
 
 
 def _options(run: Told) -> str:

@@ -111,6 +111,8 @@ def test_the_report_of_a_coordinators_run(tmp_path: Path) -> None:
     assert "ε 2.12 of 8 at δ 1e-06, zCDP 0.1, after 1 release (skellam, noise multiplier 2, clipping norm 0.3)" in page
     assert "It rests on this: a device may take part in every round." in page
     assert "<th>ε</th>" in page
+    assert 'name="viewport"' in page
+    assert "Before training: " in page
     assert "<td>2.125</td>" in page
 
 
@@ -163,6 +165,10 @@ def build(manifest):
 def first(candidates, count, rng):
     return [candidate.device for candidate in candidates][:count]
 
+def nothing_held_out(manifest):
+    data = build(manifest)
+    return ArrayData.of_devices({n: (data.rows(k, held_out=False), {}) for k, n in enumerate(data.devices)}, manifest)
+
 def fails():
     return 1 / 0
 """
@@ -177,10 +183,15 @@ def test_a_function_in_the_current_folder_makes_data_and_selections(
     given = ("--data", "own_task:build", "--cohort", 1, "--rounds", 1, "--workers", 1, "--selection", "own_task:first")
     assert ran("simulate", "--model", fixture_dir / "tiny.tflite", *given, "--dir", tmp_path / "run") == 0
     assert DeviceTable.load(tmp_path / "run" / "devices.npz").names == ["one", "two"]
-    capsys.readouterr()
+    given = ("--data", "own_task:nothing_held_out", "--rounds", 1, "--engine", "inline", "--dir", tmp_path / "blind")
+    assert "No device holds out" not in capsys.readouterr().err
+    assert ran("simulate", "--model", fixture_dir / "tiny.tflite", *given) == 0
+    assert "No device holds out an example" in capsys.readouterr().err
+    assert ran("simulate", "--resume", "--dir", tmp_path / "blind") == 0
+    assert "all its rounds are done and nothing is left to do" in capsys.readouterr().err
     assert ran("simulate", "--model", fixture_dir / "tiny.tflite", "--data", "own_task:fails") == 2
     told = capsys.readouterr().err.splitlines()
-    assert told[-1] == "edgewise: data 'own_task:fails': raised ZeroDivisionError at own_task.py:15 (division by zero)"
+    assert told[-1] == "edgewise: data 'own_task:fails': raised ZeroDivisionError at own_task.py:19 (division by zero)"
     assert "in fails" in told[0]
     assert len(told) <= 4, told  # the user's own frame, and not one of click's
 
@@ -195,7 +206,7 @@ def test_a_chat_of_three_is_a_fleet_without_saying_the_cohort(
     given = ("--data", chat, "--fleet", "phones", "--rounds", 1, "--engine", "inline", "--dir", tmp_path / "run")
     assert ran("simulate", "--model", fixture_dir / "tiny.tflite", *given) == 0
     told = capsys.readouterr().err
-    assert "A round is all 3 devices there are; --cohort says how many." in told
+    assert "A round is every device there is, 3 of them; --cohort says how many." in told
     assert "of 3 devices 0.6 are there at the busiest hour, and a round asks 3" in told
     assert json.loads((tmp_path / "run" / "simulation.json").read_text())["options"]["cohort"] == 3
 
