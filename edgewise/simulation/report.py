@@ -98,7 +98,8 @@ def page(runs: Sequence[Told], title: str) -> str:
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>edgewise: {html.escape(title)}</title><style>{STYLE}</style></head>\n<body>{''.join(parts)}</body></html>\n"
+        f"<title>edgewise: {html.escape(title)}</title><style>{STYLE}</style></head>\n"
+        f"<body>{''.join(parts)}</body></html>\n"
     )
 
 
@@ -109,9 +110,9 @@ def _lead(runs: Sequence[Told]) -> str:
     words = f"{counted(len(runs), 'run')} over {devices}" + (f", virtual fleet “{html.escape(fleet)}”" if fleet else "")
     return (
         f"<p>{words}. Metrics are over the devices' held-out examples, every example counted once.</p>"
-        "<p>Each curve begins with the model before any training: what the rounds must beat. The same rounds are drawn"
-        " over their number, over the fleet's virtual hours, and over the bytes that went up. “Lost” is the share of the"
-        " devices asked whose report did not count: drop-outs, and those that over-selection asked in vain.</p>"
+        "<p>Each curve begins with the model before any training: what the rounds must beat. The rounds are drawn"
+        " over their number, over the fleet's virtual hours, and over the bytes that went up. “Lost” is the share of"
+        " the devices asked whose report did not count: drop-outs, and those that over-selection asked in vain.</p>"
         + _before(runs)
     )
 
