@@ -17,8 +17,7 @@ class GuessingGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            error.message += self.hint(ctx, args[0])
-            raise
+            raise click.UsageError(error.message + self.hint(ctx, args[0]), ctx) from None
 
     def hint(self, ctx: click.Context, name: str) -> str:
         """Return what to add to the message that there is no such command."""
