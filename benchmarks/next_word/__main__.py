@@ -98,8 +98,9 @@ def made(given: argparse.Namespace, results: Results) -> list[Entry]:
     for share in (float(one) for one in given.amounts.split(",") if one):
         # A model that has less text takes as many steps: the epochs grow as the share falls.
         how = replace(central, epochs=round((given.amounts_epochs or central.epochs) / share))
-        found += [rows.trigram(share), rows.central(how, 0, share)]
-    return once + found
+        found += [rows.trigram(share)] if "trigram" in only else []
+        found += [rows.central(how, 0, share)] if "central" in only else []
+    return list({id(entry): entry for entry in once + found}.values())  # the whole text is a share, too
 
 
 if __name__ == "__main__":

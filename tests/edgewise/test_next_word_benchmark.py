@@ -93,7 +93,7 @@ def run(modules: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 def test_each_row_is_made_once_and_then_told_from_its_results_without_the_text(
     run: Run, split: Any, corpus: Path, model: Path, tmp_path: Path
 ) -> None:
-    made = run("--fresh", "--data", corpus, "--dir", tmp_path, "--amounts", "0.5")
+    made = run("--fresh", "--data", corpus, "--dir", tmp_path, "--amounts", "0.5,1")
     assert [*tmp_path.glob("*.tflite")] == [model]
     recalls = made["recall"]
     assert list(recalls) == [
@@ -101,6 +101,7 @@ def test_each_row_is_made_once_and_then_told_from_its_results_without_the_text(
         "CIFG, federated, then personalised, 8 rounds", "CIFG, trained centrally, and the trigram, 30 epochs",
         "CIFG, federated, and one's own trigram, 8 rounds",
     ]  # fmt: skip
+    assert [len(runs) for runs in recalls.values()] == [1] * 7
     frequent, trigram, central, federated, personalised, *_ = (runs[0][0] for runs in recalls.values())
     # A message is known from its first word on, which may be any of four: 11 of 15 words can be told for sure.
     assert min(trigram, central) >= 11 / 15 > frequent
