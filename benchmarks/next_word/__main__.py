@@ -26,8 +26,17 @@ from split import STEPS, WORDS
 from table import as_json, by_amount, draw, groups, printed
 
 SAVED = Path(__file__).parent / "results/nus-sms.json"
-ROWS = ("frequent", "trigram", "central", "federated", "personalised", "central_trigram", "federated_own")
-ONCE = ("frequent", "trigram")  # nothing in them is random
+ROWS = (
+    "frequent",
+    "trigram",
+    "own_trigram",
+    "central",
+    "federated",
+    "personalised",
+    "central_trigram",
+    "federated_own",
+)
+ONCE = ("frequent", "trigram", "own_trigram")  # nothing in them is random
 Settings = TypeVar("Settings", Central, Federated, Personal)
 
 
@@ -86,6 +95,7 @@ def made(given: argparse.Namespace, results: Results) -> list[Entry]:
     makers: dict[str, Callable[[int], Entry]] = {
         "frequent": lambda seed: rows.frequent(),
         "trigram": lambda seed: rows.trigram(),
+        "own_trigram": lambda seed: rows.own_trigram(),
         "central": lambda seed: rows.central(central, seed),
         "federated": lambda seed: rows.federated(fleet, seed),
         "personalised": lambda seed: rows.personalised(fleet, personal, seed),

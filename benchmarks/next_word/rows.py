@@ -87,6 +87,22 @@ class Rows:
 
         return self._get("trigram", {**self._text(), "share": share}, make)
 
+    def own_trigram(self) -> Entry:
+        """Return the recall of a trigram on each device of its owner's text alone, without any model."""
+
+        def found(part: dict[str, list[str]]) -> list[int]:
+            split = self.split
+            recalls = [
+                counted(self._own(person).recall(split.rows({person: texts}, for_evaluation=True)))
+                for person, texts in part.items()
+            ]
+            return [sum(column) for column in zip(*recalls, strict=True)]
+
+        def make() -> Entry:
+            return {"test": found(self.split.test), "validation": found(self.split.validation)}
+
+        return self._get("own_trigram", self._text(), make)
+
     def central(self, how: Central, seed: int, share: float = 1.0) -> Entry:
         """Return the recall of the model trained centrally, on a share of the text."""
 
@@ -141,12 +157,7 @@ class Rows:
         settings = {**self._sizes(seed), **asdict(how)}
 
         def make() -> Entry:
-            split = self.split
-
-            def own(person: str) -> Trigram:
-                return Trigram(split.rows({person: split.train[person]}, for_evaluation=False), split.tokenizer.size)
-
-            return self._mixed(seed, self._outcome(how, seed, settings).weights, own)
+            return self._mixed(seed, self._outcome(how, seed, settings).weights, self._own)
 
         return self._get("federated_own", settings, make)
 
@@ -165,6 +176,10 @@ class Rows:
         share = max(validation, key=lambda one: validation[one].top1)
         test = found(self.split.test, [share])[share]
         return {"test": counted(test), "validation": counted(validation[share]), "ngram_share": share}
+
+    def _own(self, person: str) -> Trigram:
+        rows = self.split.rows({person: self.split.train[person]}, for_evaluation=False)
+        return Trigram(rows, self.split.tokenizer.size)
 
     def _get(self, name: str, settings: dict[str, Any], make: Callable[[], Entry]) -> Entry:
         return self.results.get(name, settings, make)

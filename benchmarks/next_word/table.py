@@ -13,6 +13,7 @@ from results import Entry, recall_in
 NAMES = {
     "frequent": "most frequent words",
     "trigram": "Kneser-Ney trigram",
+    "own_trigram": "each owner's own trigram",
     "central": "CIFG, trained centrally",
     "federated": "CIFG, federated",
     "central_trigram": "CIFG, trained centrally, and the trigram",

@@ -97,12 +97,13 @@ def test_each_row_is_made_once_and_then_told_from_its_results_without_the_text(
     assert [*tmp_path.glob("*.tflite")] == [model]
     recalls = made["recall"]
     assert list(recalls) == [
-        "most frequent words", "Kneser-Ney trigram", "CIFG, trained centrally, 30 epochs", "CIFG, federated, 8 rounds",
+        "most frequent words", "Kneser-Ney trigram", "each owner's own trigram", "CIFG, trained centrally, 30 epochs",
+        "CIFG, federated, 8 rounds",
         "CIFG, federated, then personalised, 8 rounds", "CIFG, trained centrally, and the trigram, 30 epochs",
         "CIFG, federated, and one's own trigram, 8 rounds",
     ]  # fmt: skip
-    assert [len(runs) for runs in recalls.values()] == [1] * 7
-    frequent, trigram, central, federated, personalised, *_ = (runs[0][0] for runs in recalls.values())
+    assert [len(runs) for runs in recalls.values()] == [1] * 8
+    frequent, trigram, _, central, federated, personalised, *_ = (runs[0][0] for runs in recalls.values())
     # A message is known from its first word on, which may be any of four: 11 of 15 words can be told for sure.
     assert min(trigram, central) >= 11 / 15 > frequent
     assert personalised >= federated
