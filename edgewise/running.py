@@ -42,6 +42,10 @@ class Waiting:
             return ""
         self._told = True
         wanted, available = lacking
+        if not available:
+            return (
+                f"Waiting for devices: none of fleet {fleet!r} can be asked so far (`edgewise device status` says why)."
+            )
         return (
             f"Waiting for {counted(wanted, 'device')}, {available} of fleet {fleet!r} can be asked: start more, or"
             " ask for fewer a round with --cohort."

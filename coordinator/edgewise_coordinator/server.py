@@ -215,7 +215,8 @@ class Coordinator:
         what = "evaluating" if m.kind is Kind.EVALUATE else "training"
         if (lacking := self.lacking()) is not None:
             wanted, available = lacking
-            return f"{what}: waits for {wanted} devices, has {available} ({online} online in {self.settings.fleet!r})"
+            devices = "1 device" if wanted == 1 else f"{wanted} devices"
+            return f"{what}: waits for {devices}, has {available} ({online} online in {self.settings.fleet!r})"
         if m.phase is Phase.SELECTION:
             return f"{what}: selection, {self.fleet.available()} of {online} devices online are available"
         return f"{what}: {m.phase.value}; {m.reports} of {m.goal} reports, {m.live} devices at work, {online} online"
@@ -225,7 +226,7 @@ class Coordinator:
         if self.pause.active or self.round is None or self.round.machine.phase is not Phase.SELECTION:
             return None
         m, available = self.round.machine, self.fleet.available()
-        wanted = m.settings.goal if m.kind is Kind.TRAIN else m.least
+        wanted = min(m.settings.goal, m.most or m.settings.goal)  # an evaluation waits for as many as a round
         return (wanted, available) if available < wanted else None
 
     def close(self) -> None:

@@ -52,6 +52,13 @@ def test_a_selection_says_first_that_it_waits_for_devices(scene: Make) -> None:
     assert s.coordinator.lacking() is None
 
 
+def test_an_evaluation_that_waits_for_a_cohort_says_so_too(scene: Make) -> None:
+    s = scene(goal=3, rounds=1, evaluate_every=1)
+    s.join("d1", "d2")
+    s.settle()
+    assert s.coordinator.describe() == "evaluating: waits for 3 devices, has 2 (2 online in 'test')"
+
+
 def test_one_device_gets_its_own_weights_back(scene: Make) -> None:
     s = scene(goal=1, rounds=1)
     s.join("d4")

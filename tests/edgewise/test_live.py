@@ -86,6 +86,9 @@ def test_a_log_is_told_once_of_a_wait_for_devices() -> None:
     assert [bool(words) for words in told] == [False, False, True, False, False, False, True]
     assert told[2].startswith("Waiting for 8 devices, 2 of fleet 'home' can be asked")
     assert "--cohort" in told[2]
+    nobody = Waiting()
+    assert nobody.words((1, 0), "home", 0.0) == ""
+    assert "none of fleet 'home' can be asked so far" in nobody.words((1, 0), "home", 6.0)
 
 
 def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
