@@ -34,7 +34,7 @@ export function draw(id, rounds, lines, format, fresh = false) {
     height: HEIGHT,
     cursor: { points: { size: 7 }, y: false },
     hooks: { ready: [rest], setCursor: [rest] },
-    scales: { x: { time: false, range: (_, low, high) => [low - 0.3, Math.max(high, low + 1) + 0.3] }, y: { range: { min: { pad: 0.08, soft: 0, mode: 1 }, max: { pad: 0.08 } } } },
+    scales: { x: { time: false, range: span }, y: { range: { min: { pad: 0.08, soft: 0, mode: 1 }, max: { pad: 0.08 } } } },
     axes: [{ ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000], values: (_, ticks) => ticks.map((tick) => `${tick}`) }, { ...axis, size: 52 }],
     series: [
       { label: "round", value: (_, value) => (value == null ? "–" : `${value}`) },
@@ -52,6 +52,12 @@ export function draw(id, rounds, lines, format, fresh = false) {
     ],
   }, [rounds, ...shown.map((line) => line.values)], holder);
   charts.set(id, { plot, rounds, lines, labels, format });
+}
+
+// Of a single round uPlot makes a hundred; it is shown with room for the next.
+function span(plot, low, high) {
+  const end = plot.data[0].length > 1 ? high : low;
+  return [low - 0.3, Math.max(end, low + 1) + 0.3];
 }
 
 // With no pointer on the chart its legend says the last round's values.
