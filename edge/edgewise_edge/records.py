@@ -94,7 +94,8 @@ def record_examples(manifest: Manifest, texts: Sequence[str]) -> ArrayExamples:
     """Return the records among a store's examples as a model takes them; those that it cannot take are passed over.
 
     Raises:
-        DataError: if it can take none: what the first lacks. No value of it is named, for the coordinator is told why.
+        DataError: if it can take none: that there is none, or what the first lacks; no value of it is named, for the
+            coordinator is told why.
     """
     specs = (*manifest.inputs, manifest.labels)
     weight = manifest.weight
@@ -106,11 +107,10 @@ def record_examples(manifest: Manifest, texts: Sequence[str]) -> ArrayExamples:
             rows.append({spec.name: _array(record, spec) for spec in (*specs, weight)})
         except DataError as error:
             wrong = wrong or error
-    if wrong is not None and not rows:
-        raise wrong
-    arrays = {spec.name: np.zeros((0, *spec.shape[1:]), spec.dtype) for spec in (*specs, weight)}
-    if rows:
-        arrays = {name: np.stack([row[name] for row in rows]) for name in arrays}
+    if not rows:
+        none = DataError(f"the model's task {manifest.task!r} takes rows of numbers, and this device has none")
+        raise wrong or none
+    arrays = {spec.name: np.stack([row[spec.name] for row in rows]) for spec in (*specs, weight)}
     return ArrayExamples(arrays, manifest.batch)
 
 

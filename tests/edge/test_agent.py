@@ -819,11 +819,11 @@ def test_a_disk_that_is_full_is_a_reason_to_decline(world, monkeypatch):
     until(world, UploadRequest)
 
 
-def test_an_unknown_task_is_declined(world):
+def test_a_task_that_this_device_has_no_examples_for_is_declined(world):
     world.trainer.manifest = dataclasses.replace(world.trainer.manifest, task="chess")
     world.start()
     world.say(world.assignment())
-    assert until(world, Decline).reason == "model task 'chess': this device knows next-word"
+    assert until(world, Decline).reason == "the model's task 'chess' takes rows of numbers, and this device has none"
 
 
 def test_texts_without_any_word_are_no_examples(world):

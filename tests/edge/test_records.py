@@ -88,7 +88,8 @@ def test_a_missing_value_is_named() -> None:
         record_examples(MODEL, ['{"features": [1, 2, 3], "labels": 1}'])
     with pytest.raises(DataError, match="expected a JSON object"):
         parse_record("see you")
-    assert not len(record_examples(MODEL, ["see you"]))
+    with pytest.raises(DataError, match="'keras' takes rows of numbers, and this device has none"):
+        record_examples(MODEL, ["see you"])
 
 
 def test_what_is_inferred_needs_no_labels() -> None:
