@@ -7,9 +7,10 @@
 1,422,250 parameters, a batch of 16 rows of 20 words. Each contestant lives in a process of its own; they take turns, a
 few steps each, so that whatever else the machine does meets all of them. Reported are the medians of the rounds'
 medians, in wall-clock and in CPU time (which agree unless another job took the core), and the process's high-water mark
-(VmHWM). With one thread the process is pinned to one core. `products` are the step's matrix products alone, what no
-layout can fall below on that runtime. tflite-runtime needs NumPy 1 and so an environment of its own (`make test` makes
-it; `--tflite-python` names it). A peer is a framework in this Python, or in the one given; none is needed.
+(VmHWM). A `.tflite` is trained by what a device's process trains it with, allocator settings included. With one thread
+the process is pinned to one core. `products` are the step's matrix products alone, what no layout can fall below on
+that runtime. tflite-runtime needs NumPy 1 and so an environment of its own (`make test` makes it; `--tflite-python`
+names it). A peer is a framework in this Python, or in the one given; none is needed.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgewise_edge.trainer_process import MEMORY
+
+NOTHING: dict[str, str] = {}
 ROOT = Path(__file__).parents[1]
 RUNTIMES = {"ai_edge_litert": Path(sys.executable), "tflite_runtime": ROOT / ".venv-tflite" / "bin" / "python"}
 PEERS = ("numpy", "torch", "torch-compiled", "tensorflow", "tensorflow-xla", "jax")
@@ -33,12 +37,15 @@ PEERS = ("numpy", "torch", "torch-compiled", "tensorflow", "tensorflow-xla", "ja
 WORKER = """
 import json, os, sys, time
 import numpy as np
-from edgewise_edge.trainer import Trainer
-path, runtime, threads, batches = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+from pathlib import Path
+from edgewise_edge.lean_trainer import LeanTrainer
+from edgewise_wire.artifact import Artifact
+path, threads, batches = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 if threads == 1 and hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 start = time.perf_counter()
-trainer = Trainer(path, threads=threads, runtime=runtime)
+trainer = LeanTrainer(path, path.with_suffix(f".{os.getpid()}"), threads=threads)
+trainer.set_weights(Artifact.load(path).weights())
 with np.load(batches) as arrays:
     given = {name: arrays[name] for name in arrays}
 count, at, losses = len(given["tokens"]), 0, []
@@ -119,8 +126,8 @@ def measure(models: dict[str, Path], batches: Path, weights: Path, threads: int,
     for runtime in options.runtimes:
         python = options.tflite_python if runtime == "tflite_runtime" else RUNTIMES[runtime]
         for graph, path in models.items():
-            command = [str(python), "-c", WORKER, str(path), runtime, str(threads), str(batches)]
-            peers.append(Peer(graph, runtime, threads, _started(command, threads)))
+            command = [str(python), "-c", WORKER, str(path), str(threads), str(batches)]
+            peers.append(Peer(graph, runtime, threads, _started(command, threads, MEMORY)))
     for name, python in options.peer:
         command = [python, str(Path(__file__).with_name("train_step_peers.py"))]
         command += [name, str(threads), str(batches), str(weights)]
@@ -140,10 +147,10 @@ def measure(models: dict[str, Path], batches: Path, weights: Path, threads: int,
     return [peer.row() for peer in peers]
 
 
-def _started(command: Sequence[str], threads: int) -> subprocess.Popen[str]:
+def _started(command: Sequence[str], threads: int, more: Mapping[str, str] = NOTHING) -> subprocess.Popen[str]:
     limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **limits}
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **limits, **more}
     )
 
 
