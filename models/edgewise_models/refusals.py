@@ -137,7 +137,7 @@ for _name, _change in {
     "moving averages of the weights": lambda: {"optimizer": keras.optimizers.SGD(use_ema=True)},
     "gradient accumulation": lambda: {"optimizer": keras.optimizers.Adam(gradient_accumulation_steps=4)},
     "loss scaling": lambda: {"optimizer": keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD())},
-    "a metric that is no mean": lambda: {"metrics": [keras.metrics.AUC()]},
+    "a metric that is no mean": lambda: {"metrics": [keras.metrics.AUC(name="auc")]},
     "weights per position without a time axis": lambda: {"weights_per": "position"},
 }.items():
     _setting(_name, _change)

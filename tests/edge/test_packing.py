@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgewise_edge.packing import WINDOW, pack
@@ -35,6 +35,7 @@ def test_only_so_many_examples_are_looked_at() -> None:
     assert next(pack(range(len(lengths)), lengths, rows=1, columns=4)) == [(0, 0, 0)]
 
 
+@settings(deadline=None)  # an emulated processor takes its time
 @given(
     st.lists(st.integers(1, 7), max_size=120),
     st.integers(1, 5),

@@ -27,7 +27,7 @@ def groups(*families: str, size: int = 10) -> list[tuple[str, list[Case]]]:
 
 
 def combined(cases: Sequence[Case]) -> Any:
-    """Return one model with every case as a branch: the outputs are added up."""
+    """Return one model with every case as a branch; its output is their mean, so that no step is too large for one."""
     inputs: dict[Any, Any] = {}
     outputs = []
     for case in cases:
@@ -39,7 +39,7 @@ def combined(cases: Sequence[Case]) -> Any:
                 inputs[key] = keras.Input(key[0], dtype=spec.dtype, name=f"x{len(inputs)}")
             given.append(inputs[key])
         outputs.append(model(given if len(given) > 1 else given[0]))
-    return keras.Model(list(inputs.values()), layers.Add()(outputs) if len(outputs) > 1 else outputs[0])
+    return keras.Model(list(inputs.values()), layers.Average()(outputs) if len(outputs) > 1 else outputs[0])
 
 
 def side_by_side(trainings: Sequence[Training]) -> Any:

@@ -258,7 +258,7 @@ class Assignment:
     """
 
     attempt: U32 = 0
-    kind: U8 = Kind.TRAIN
+    kind: U8 = int(Kind.TRAIN)  # a number that a peer sent is one, too
     graph: BlobRef = BlobRef()
     weights: BlobRef = BlobRef()
     version: U64 = 0

@@ -27,7 +27,7 @@ def test_one_lucky_round_reaches_no_target(algorithms: ModuleType) -> None:
 
 
 def test_a_run_that_diverged_is_worth_nothing_from_there_on(algorithms: ModuleType) -> None:
-    task = algorithms.TASKS["digits-10"]
+    task = algorithms.TASKS["linear-10"]
     found = algorithms.whole([0.1, 0.5], task)
     assert len(found) == task.rounds + 1
     assert found[:3] == [0.1, 0.5, 0.0]
