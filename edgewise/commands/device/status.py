@@ -125,7 +125,10 @@ def _sentences(report: dict[str, Any]) -> list[str]:
     if report["personal"]:
         lines.append(f"Personal:  {report['personal']['words']}")
     if last:
-        lines.append(f"Last:      round {last['round']}, {last['kind']}, {last['outcome']} at {moment(last['ended'])}")
+        when = moment(last["ended"])
+        lines.append(
+            f"Last:      round {last['round']} (evaluations count, too), {last['kind']}, {last['outcome']} at {when}"
+        )
     if not report["clock_believed"]:
         lines.append("Clock:     behind the last date seen; nothing that needs the date is done until it is set")
     lines.append("Conditions (edgewise device policy set NAME VALUE changes a rule; its name comes last):")
