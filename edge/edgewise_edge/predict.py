@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from edgewise_edge.home import Home
+from edgewise_edge.host import TEXT_TASK
 from edgewise_edge.local_training import TrainerLike
 from edgewise_edge.model import Latest, LatestModel
 from edgewise_edge.personal import Personal
@@ -18,8 +19,6 @@ from edgewise_wire.blobs import BlobStore
 from edgewise_wire.errors import ConfigError, ModelError, UnavailableError
 from edgewise_wire.manifest import TensorSpec
 from edgewise_wire.weights import Array, Flat, unflatten
-
-TASK = "next-word"
 
 
 class Suggestion(NamedTuple):
@@ -64,8 +63,8 @@ class Predictor:
     """
 
     def __init__(self, trainer: InferringTrainer) -> None:
-        if trainer.manifest.task != TASK:
-            raise ModelError(f"model task {trainer.manifest.task!r}: suggestions need a {TASK} model")
+        if trainer.manifest.task != TEXT_TASK:
+            raise ModelError(f"model task {trainer.manifest.task!r}: suggestions need a {TEXT_TASK} model")
         self._trainer = trainer
         self._tokenizer = WordTokenizer(trainer.manifest.vocabulary)
         self._steps = trainer.manifest.steps

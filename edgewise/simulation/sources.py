@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewise.simulation.data import ArrayData, TaskData, text_data
+from edgewise_edge.host import TEXT_TASK
 from edgewise_wire.errors import ConfigError, DataError
 from edgewise_wire.manifest import Manifest
 from edgewise_wire.user_code import load_named, user_code
 from edgewise_wire.weights import Array
 
 CORPUS = "corpus"
-TEXT_TASK = "next-word"
 DEVICE, HELD_OUT = "device", "held_out"
 
 
