@@ -8,15 +8,10 @@ import numpy as np
 import pytest
 
 from edgewise.brokers.choose import make_broker
-from edgewise_coordinator.algorithms.base import Aggregate
-from edgewise_coordinator.algorithms.fedavg import fedavg
-from edgewise_coordinator.state import StateStore
-from edgewise_wire.artifact import Artifact
 from edgewise_wire.codec import decode
 from edgewise_wire.messages import Body, SecureReveal, SecureShares, UploadRequest
-from edgewise_wire.secure.fixed_point import FixedPoint
-from edgewise_wire.weights import flatten
 from process_fleet import ProcessFleet, process_fleet
+from secure_sum import check_sum
 from tests.support.jvm_devices import desktop_jar, start_jvm_device
 
 pytest.importorskip("cryptography")
@@ -46,21 +41,6 @@ def watch(fleet: ProcessFleet, until: int, victim: str = "") -> dict[str, np.nda
     return words
 
 
-def check_sum(fleet: ProcessFleet, words: dict[str, np.ndarray], cohort: int) -> set[str]:
-    """Check that the version is the exact average of the words of those who count; return who they are."""
-    store, artifact = StateStore(fleet.folder / "run/state.sqlite"), Artifact.load(fleet.model)
-    counted = {report.device for report in store.reports(1)}
-    form = FixedPoint(cohort, 20, 4.0, 1000)
-    total = np.sum([words[device] for device in counted], axis=0, dtype=np.uint32)
-    found = form.decode(total & np.uint32((1 << form.modulus_bits) - 1), len(counted))
-    before = flatten(artifact.weights(), artifact.manifest.weights)
-    expected, _ = fedavg().step(before, {}, Aggregate(found.mean, len(counted), found.weight))
-    after = np.frombuffer((fleet.folder / "run/versions" / store.versions()[1].weights).read_bytes(), "<f4")
-    store.close()
-    assert np.array_equal(after, expected)
-    return counted
-
-
 def test_a_mixed_cohorts_sum_is_exact_though_a_jvm_device_falls_silent(
     jar: Path, tmp_path: Path, fixture_dir: Path
 ) -> None:
@@ -71,7 +51,7 @@ def test_a_mixed_cohorts_sum_is_exact_though_a_jvm_device_falls_silent(
         fleet.start_coordinator("--rounds", "1", "--cohort", "4", "--min-reports", "3", *SECURE)
         words = watch(fleet, 3, victim="jvm-1")
         assert fleet.finish()["version"] == 1
-        assert check_sum(fleet, words, 4) == {"pi-0", "pi-1", "jvm-0"}
+        assert check_sum(fleet, words, 4)[0] == {"pi-0", "pi-1", "jvm-0"}
         told = [decode(m.payload).body for m in fleet.payloads if m.payload and m.topic.endswith("/up")]
         requests = [body for body in told if isinstance(body, UploadRequest)]
         assert all((r.examples, r.loss, r.steps) == (1, 0.0, 0) for r in requests)  # of itself a device says nothing
