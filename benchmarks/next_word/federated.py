@@ -34,6 +34,8 @@ class Federated:
     epochs: int = 1
     learning_rate: float = 2.0
     max_examples: int = 600
+    selection: str = "uniform"
+    weighting: str = "examples"
     algorithm: str = "fedadam"
     server_learning_rate: float = 0.01
     adaptivity: float = 1e-4
@@ -48,6 +50,7 @@ class Federated:
                 yield {
                     "rounds": count, "cohort": self.cohort, "epochs": self.epochs,
                     "learning_rate": self.learning_rate, "max_examples": self.max_examples,
+                    "selection": self.selection, "weighting": self.weighting,
                     "algorithm": self.algorithm, "server_learning_rate": factor * self.server_learning_rate, **adaptive,
                 }  # fmt: skip
 
@@ -88,7 +91,7 @@ def train(
 
         result = edgewise.simulate(
             model, data, directory=place, workers=workers or None, engine=engine, resume=resume, on_round=told,
-            seed=1000 * seed + number, evaluate_every=20, **options,
+            seed=1000 * seed + number, evaluate_every=50, **options,
         )  # fmt: skip
         _add(result.history, curve, costs)
         model = place / "model.tflite"

@@ -29,10 +29,17 @@ def mapped(array: np.ndarray[Any, Any]) -> bool:
 
 
 def _file_behind(array: np.ndarray[Any, Any]) -> Any:
+    """Return the map that an array is a view of, if it was made by `np.memmap`.
+
+    Shared memory is an `mmap` too, but it has no file to be read from again: what is handed back of it is not free, and
+    costs a page fault on the next touch.
+    """
     base: Any = array
+    file = False
     while base is not None and not isinstance(base, mmap.mmap):
+        file = file or isinstance(base, np.memmap)
         base = getattr(base, "base", None)
-    return base
+    return base if file else None
 
 
 def drop_file_pages() -> None:

@@ -123,5 +123,13 @@ def load(path: Path) -> Checkpoint:
         moment=moment, took_part=arrays["took_part"], version=facts["version"], round_id=facts["round_id"],
         number=facts["number"], abandoned=facts["abandoned"], counted={int(d): int(r) for d, r in facts["counted"]},
         older={int(n.partition("/")[2]): a for n, a in arrays.items() if n.startswith("older/")}, rows=facts["rows"],
-        spent=Spent(tuple(facts["spent"][0]), facts["spent"][1]),
+        spent=_spent(facts),
     )  # fmt: skip
+
+
+def _spent(facts: dict[str, Any]) -> Spent:
+    """Return what was released: nothing where the run was begun before simulations could promise anything."""
+    if "spent" not in facts:
+        return Spent()
+    asked, clip = facts["spent"]
+    return Spent(tuple(asked), clip)

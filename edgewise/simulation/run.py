@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -539,9 +539,11 @@ def _same(directory: Path, before: Mapping[str, Any], now: Mapping[str, Any]) ->
         if before.get(name) != now[name]:
             raise DataError(f"{directory}: its {name} was {before.get(name)}, now it is {now[name]}; give it the same")
     fixed = now["options"]["privacy"] != "none"  # more rounds are other noise
+    plain = json.loads(json.dumps(asdict(Options())))  # what an option was before there was a way to say otherwise
     for name, value in now["options"].items():
-        if (fixed or name != "rounds") and before["options"].get(name) != value:
+        begun = before["options"].get(name, plain[name])
+        if (fixed or name != "rounds") and begun != value:
             raise ConfigError(
-                f"{directory}: was begun with {name} {before['options'].get(name)!r}, not {value!r}; only"
+                f"{directory}: was begun with {name} {begun!r}, not {value!r}; only"
                 f" {'' if fixed else 'rounds, '}workers and engine may change"
             )

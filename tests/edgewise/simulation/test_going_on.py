@@ -12,12 +12,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edgewise.simulation.compare import compare
 from edgewise.simulation.engines import Inline
 from edgewise_wire.errors import ConfigError, DataError, InputError
 from simulated import bits, people, simulated
+
+PRIVACY_OPTIONS = (
+    "privacy", "clip_norm", "clip_quantile", "noise_multiplier", "epsilon", "delta", "population", "participations",
+    "bands", "restart_every",
+)  # fmt: skip
 
 
 def told(rows: list[Any]) -> list[dict[str, Any]]:
@@ -109,6 +115,25 @@ def test_a_killed_command_resumes_from_its_checkpoint_with_none_of_its_options(
     assert done.returncode == 0, done.stderr
     whole = simulated(fixture_dir, rounds=count, cohort=3, epochs=1, workers=1, engine="inline", data=str(texts))
     assert (run / "model.tflite").read_bytes() == whole.model
+
+
+def test_a_run_of_before_there_were_promises_of_privacy_goes_on(tmp_path: Path, fixture_dir: Path) -> None:
+    simulated(fixture_dir, directory=tmp_path, rounds=1)
+    kept = json.loads((tmp_path / "simulation.json").read_text())
+    kept["options"] = {n: v for n, v in kept["options"].items() if n not in PRIVACY_OPTIONS}
+    (tmp_path / "simulation.json").write_text(json.dumps(kept))
+    with np.load(tmp_path / "checkpoint.npz") as found:
+        arrays = dict(found)
+    facts = json.loads(arrays["facts"].tobytes())
+    del facts["spent"]
+    np.savez(tmp_path / "checkpoint.npz", **{**arrays, "facts": np.frombuffer(json.dumps(facts).encode(), np.uint8)})
+    longer = simulated(fixture_dir, directory=tmp_path, resume=True, rounds=2)
+    assert bits(longer) == bits(simulated(fixture_dir, rounds=2))
+    with pytest.raises(ConfigError, match="begun with privacy 'none', not 'dp-fedavg'"):
+        simulated(
+            fixture_dir, directory=tmp_path, resume=True, rounds=2,
+            privacy="dp-fedavg", clip_norm=1.0, noise_multiplier=1.0,
+        )  # fmt: skip
 
 
 def test_a_directory_is_not_written_over(tmp_path: Path, fixture_dir: Path) -> None:

@@ -48,7 +48,13 @@ def test_rounds_tell_what_was_spent_and_end_before_the_budget_is_passed(fixture_
 
 
 @pytest.mark.parametrize(
-    "more", [{"privacy": "dp-ftrl", "separation": 1}, {"clip_quantile": 0.5, "cohort": 5}], ids=["tree", "adaptive"]
+    "more",
+    [
+        {"privacy": "dp-ftrl", "separation": 1},
+        {"privacy": "dp-mf", "separation": 2, "cohort": 2},
+        {"clip_quantile": 0.5, "cohort": 5},
+    ],
+    ids=["tree", "matrix", "adaptive"],
 )
 def test_a_private_run_that_was_stopped_ends_in_the_same_bits(
     more: dict[str, Any], fixture_dir: Path, tmp_path: Path
