@@ -11,6 +11,7 @@ import numpy as np
 
 from edgewise_coordinator.aggregators.base import Aggregator
 from edgewise_coordinator.algorithms.base import Algorithm
+from edgewise_coordinator.algorithms.halving import halving
 from edgewise_coordinator.algorithms.registry import AGGREGATORS, ALGORITHMS, aggregator, algorithm
 from edgewise_coordinator.pace import NoPace, Pace, PaceSteering
 from edgewise_coordinator.recipe import Recipe
@@ -32,6 +33,7 @@ OPTIONS = [
         help=f"Of the server: {', '.join(ALGORITHMS)}, or module:function.",
     ),
     click.option("--server-learning-rate", type=float, help="How far it moves. [default: the algorithm's own]"),
+    click.option("--server-halving", type=float, help="It halves every so many versions. [default: never]"),
     click.option("--momentum", type=float, help="Of fedavgm, fedadam, fedyogi, fedadagrad."),
     click.option("--adaptivity", type=float, help="τ of fedadam, fedyogi, fedadagrad: the smaller, the more adaptive."),
     click.option("--mu", type=float, help="μ of fedprox: how strongly devices are pulled to the round's weights."),
@@ -132,6 +134,8 @@ def plan(o: dict[str, Any]) -> Plan:
 
 def _algorithm(o: dict[str, Any]) -> Algorithm:
     chosen = algorithm(o["algorithm"], _given(o, ALGORITHM_SETTINGS))
+    if o["server_halving"] is not None:
+        chosen = halving(chosen, o["server_halving"])
     if o["weighting"] is None:
         return chosen
     if chosen.client.uniform and o["weighting"] == "examples":

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from split import Split
 import edgewise
 from edgewise.baselines import Recall
 from edgewise.simulation.data import ArrayData, text_data_of
+from edgewise.simulation.run import begun
 from edgewise_edge.local_training import device_generator, run_to_end, train_locally
 from edgewise_edge.next_word import examples_for, rows
 from edgewise_edge.trainer import Trainer
@@ -21,43 +22,35 @@ from edgewise_wire.artifact import Artifact
 from edgewise_wire.weights import Flat, flatten
 
 DEVICE = "person-{:03}"
-COOLING = (0.5, 0.2, 0.08)  # of the server's rate, an eighth of the rounds each, at the end
-COSTS = ("rounds", "updates", "bytes_down", "bytes_up")
+ADAPTIVE = ("fedadam", "fedyogi", "fedadagrad")
+COSTS = {"updates": "reported", "bytes_down": "bytes_down", "bytes_up": "bytes_up"}  # to a row's own names
 
 
 @dataclass(frozen=True, slots=True)
 class Federated:
-    """How the fleet learns; the fields are options of `edgewise simulate`, the server's rate that of the beginning."""
+    """How the fleet learns; the fields are options of `edgewise simulate`."""
 
-    rounds: int = 600
-    cohort: int = 20
+    rounds: int = 1000
+    cohort: int = 8
     epochs: int = 1
     learning_rate: float = 2.0
-    max_examples: int = 600
-    selection: str = "uniform"
-    weighting: str = "examples"
+    max_examples: int = 64
+    selection: str = "by-size"
+    weighting: str = "uniform"
     algorithm: str = "fedadam"
-    server_learning_rate: float = 0.01
+    server_learning_rate: float = 0.02
+    server_halving: float = 200.0
     adaptivity: float = 1e-4
 
-    def stages(self) -> Iterator[dict[str, Any]]:
-        """Yield the options of one simulation after the other: each begins with the last one's weights."""
-        short = self.rounds // 8
-        for number, factor in enumerate((1.0, *COOLING)):
-            count = short if number else self.rounds - len(COOLING) * short
-            adaptive = {"adaptivity": self.adaptivity} if self.algorithm in ("fedadam", "fedyogi", "fedadagrad") else {}
-            if count:
-                yield {
-                    "rounds": count, "cohort": self.cohort, "epochs": self.epochs,
-                    "learning_rate": self.learning_rate, "max_examples": self.max_examples,
-                    "selection": self.selection, "weighting": self.weighting,
-                    "algorithm": self.algorithm, "server_learning_rate": factor * self.server_learning_rate, **adaptive,
-                }  # fmt: skip
+    def options(self) -> dict[str, Any]:
+        """Return them by name, without those that the algorithm does not have."""
+        without = () if self.algorithm in ADAPTIVE else ("adaptivity",)
+        return {name: value for name, value in asdict(self).items() if name not in without}
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The trained weights, recall on validation text by round, and what they cost (`COSTS`)."""
+    """The trained weights, recall on validation text by round, what they cost: rounds and `COSTS`."""
 
     weights: Flat
     curve: list[dict[str, float]]
@@ -76,40 +69,27 @@ def train(
     model: Path, split: Split, how: Federated, seed: int, folder: Path, workers: int | None, say: Callable[[str], None]
 ) -> Outcome:
     """Return what the simulated fleet comes to; goes on with what `folder` holds."""
-    data, specs = data_of(split, model), Artifact.load(model).manifest.weights
-    curve: list[dict[str, float]] = []
-    costs = dict.fromkeys(COSTS, 0)
-    result: Any = None
-    for number, options in enumerate(how.stages()):
-        place, before = folder / f"stage-{number}", costs["rounds"]
-        engine, resume = "local" if workers != 0 else "inline", (place / "simulation.json").exists()
+    engine, resume = "local" if workers != 0 else "inline", begun(folder)
 
-        def told(row: Any, before: int = before) -> None:
-            if row.get("top1") is not None:
-                say(f"federated, seed {seed}, round {before + row['round']}: top-1 {100 * row['top1']:.2f} %, "
-                    f"top-3 {100 * row['top3']:.2f} % on validation text")  # fmt: skip
+    def told(row: Any) -> None:
+        if row.get("top1") is not None:
+            say(f"federated, seed {seed}, round {row['round']}: top-1 {100 * row['top1']:.2f} %, "
+                f"top-3 {100 * row['top3']:.2f} % on validation text")  # fmt: skip
 
-        result = edgewise.simulate(
-            model, data, directory=place, workers=workers or None, engine=engine, resume=resume, on_round=told,
-            seed=1000 * seed + number, evaluate_every=50, **options,
-        )  # fmt: skip
-        _add(result.history, curve, costs)
-        model = place / "model.tflite"
-    return Outcome(flatten(result.weights, specs), curve, costs)
-
-
-def _add(history: list[dict[str, Any]], curve: list[dict[str, float]], costs: dict[str, int]) -> None:
-    """Add a stage's rounds; those before it count on."""
-    before = costs["rounds"]
-    curve += [
-        {"round": before + row["version"], "top1": row["top1"], "top3": row["top3"]}
-        for row in history
-        if row.get("top1") is not None and (row["version"] or not before)
+    result = edgewise.simulate(
+        model, data_of(split, model), directory=folder, workers=workers or None, engine=engine, resume=resume,
+        on_round=told, seed=seed, evaluate_every=50, **how.options(),
+    )  # fmt: skip
+    curve = [
+        {"round": row["version"], "top1": row["top1"], "top3": row["top3"]}
+        for row in result.history
+        if row.get("top1") is not None
     ]
-    done = [row for row in history if row["round"] and row["phase"] == "committed"]
-    costs["rounds"] += len(done)
-    for name, key in (("updates", "reported"), ("bytes_down", "bytes_down"), ("bytes_up", "bytes_up")):
-        costs[name] += sum(row[key] for row in done)
+    done = [row for row in result.history if row["round"] and row["phase"] == "committed"]
+    costs = {name: sum(row[key] for row in done) for name, key in COSTS.items()}
+    return Outcome(
+        flatten(result.weights, Artifact.load(model).manifest.weights), curve, {"rounds": len(done), **costs}
+    )
 
 
 def personalised(model: Path, split: Split, weights: Flat, *, epochs: int, learning_rate: float, seed: int) -> Recall:

@@ -16,6 +16,7 @@ from edgewise_coordinator.algorithms.fedavg import fedavg
 from edgewise_coordinator.algorithms.fedavgm import fedavgm
 from edgewise_coordinator.algorithms.fedprox import fedprox
 from edgewise_coordinator.algorithms.fedyogi import fedyogi
+from edgewise_coordinator.algorithms.halving import halving
 from edgewise_coordinator.algorithms.scaffold import scaffold
 from edgewise_coordinator.recipe import Recipe
 from edgewise_coordinator.update_transforms import norm_bound
@@ -23,6 +24,7 @@ from edgewise_wire.errors import ConfigError
 
 SIZE, ROUNDS = 200, 12
 EVERY = [fedavg(0.7), fedavgm(0.5), fedadagrad(), fedyogi(), fedadam(), fedprox(0.1), scaffold(10)]
+HALVING = halving(fedavgm(0.5), 3)
 
 
 def deltas(parts: int = 1) -> list[np.ndarray]:
@@ -127,7 +129,7 @@ def test_scaffolds_control_variate_stays_the_mean_of_the_devices_own() -> None:
         np.testing.assert_allclose(state["control"], own.mean(0), atol=1e-6)
 
 
-@pytest.mark.parametrize("algorithm", EVERY, ids=lambda a: a.name)
+@pytest.mark.parametrize("algorithm", [*EVERY, HALVING], ids=lambda a: a.name)
 def test_the_state_survives_a_file_and_goes_on_bit_for_bit(algorithm: Algorithm) -> None:
     updates = deltas(algorithm.client.parts)
     undisturbed = run(algorithm, updates)
@@ -186,3 +188,21 @@ def test_a_state_that_another_algorithm_left_begins_anew() -> None:
     assert set(Recipe(fedadam()).state_of(w, fedavgm().init(w))) == {"m", "v"}
     kept = fedavgm().init(w)
     assert Recipe(fedavgm()).state_of(w, kept) is kept
+
+
+def test_a_halving_rate_is_the_same_algorithm_with_the_rate_of_each_round() -> None:
+    path, w = [], start()
+    state = fedadam().init(w)
+    for number, update in enumerate(
+        deltas()
+    ):  # FedAdam's moments do not depend on its rate: each round may have its own
+        w, state = fedadam(0.01 * 0.5 ** (number / 4)).step(w, state, Aggregate(update, 4, 40))
+        path.append(w)
+    for found, expected in zip(run(halving(fedadam(0.01), 4), deltas()), path, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("every", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_rate_halves_after_a_positive_number_of_versions(every: float) -> None:
+    with pytest.raises(ConfigError, match="server halving: expected a positive number, got"):
+        halving(fedavg(), every)

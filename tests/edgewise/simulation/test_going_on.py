@@ -34,6 +34,7 @@ def told(rows: list[Any]) -> list[dict[str, Any]]:
     "options",
     [
         {"algorithm": "fedadam"},
+        {"algorithm": "fedavgm", "server_halving": 2.0},
         {"algorithm": "scaffold"},
         {"compress": "topk-0.1"},
         {"buffer": 2, "concurrency": 4, "fleet": "pi-fleet"},
