@@ -53,6 +53,7 @@ def arguments() -> argparse.Namespace:
     add("--steps", type=int, default=STEPS, help="words of a message that count")
     add("--embedding", type=int, default=96)
     add("--units", type=int, default=670)
+    add("--word-dropout", type=float, default=0.25, help="words that a training step reads as the unknown word")
     for name, settings in (("central", Central), ("federated", Federated), ("personal", Personal)):
         group = parser.add_argument_group(name)
         for field in fields(settings):
@@ -87,8 +88,8 @@ def main() -> None:
 def made(given: argparse.Namespace, results: Results) -> list[Entry]:
     """Return the results that the options ask for."""
     rows = Rows(
-        results, given.data, given.dir, given.words, given.steps, given.embedding, given.units, given.workers,
-        lambda text: print(text, flush=True),
+        results, given.data, given.dir, given.words, given.steps, given.embedding, given.units,
+        given.word_dropout, given.workers, lambda text: print(text, flush=True),
     )  # fmt: skip
     central, fleet = settings_of(given, "central", Central), settings_of(given, "federated", Federated)
     personal = settings_of(given, "personal", Personal)

@@ -16,7 +16,6 @@ from split import Split
 from edgewise.baselines import Recall
 from edgewise_edge.local_training import Batch, device_generator
 from edgewise_edge.next_word import Rows, examples_for
-from edgewise_edge.tokenizer import FIRST_WORD, UNKNOWN
 from edgewise_edge.trainer import Trainer
 from edgewise_wire.weights import Array, Flat, Weights, flatten, unflatten
 
@@ -26,16 +25,11 @@ SAVED_STEPS = 500  # what a killed run has to do again at the most
 
 @dataclass(frozen=True, slots=True)
 class Central:
-    """Epochs of AdamW; the rate climbs to `learning_rate` over the share `warm_up` of all steps, then falls to zero.
+    """Epochs of AdamW; the rate climbs to `learning_rate` over the share `warm_up` of all steps, then falls to zero."""
 
-    `word_dropout` of the words that the model reads become the unknown word, drawn anew in each epoch; the words that
-    it has to tell stay (Bowman et al. 2016, §3.1).
-    """
-
-    epochs: int = 12
+    epochs: int = 10
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
-    word_dropout: float = 0.1
     warm_up: float = 0.03
 
     def rate(self, done: float) -> float:
@@ -73,31 +67,29 @@ class Run:
 
     def _epoch(self) -> float:
         """Take the epoch's steps from `at` on; return the mean loss of those taken now."""
-        batches = self._batches()
+        batches, seeds = self._batches()
         loss_sum = weight_sum = 0.0
-        for number, batch in enumerate(batches):
+        for number, (batch, seed) in enumerate(zip(batches, seeds, strict=True)):
             if number < self.at:
                 continue
-            loss, weight = self._step(batch, (self.epoch + number / len(batches)) / self.central.epochs)
+            loss, weight = self._step(batch, seed, (self.epoch + number / len(batches)) / self.central.epochs)
             loss_sum, weight_sum = loss_sum + loss * weight, weight_sum + weight
             self.at = number + 1
             if self.at % SAVED_STEPS == 0:
                 self._save()
         return loss_sum / max(weight_sum, 1.0)
 
-    def _batches(self) -> list[Batch]:
-        """Return the epoch's batches: a function of the seed and the epoch."""
+    def _batches(self) -> tuple[list[Batch], list[int]]:
+        """Return the epoch's batches, and a seed for what is random in each step: a function of the seed and epoch."""
         rng = device_generator(self.seed, self.epoch, "central")
-        tokens = self.rows.tokens
-        dropped = (rng.random(tokens.shape, np.float32) < self.central.word_dropout) & (tokens >= FIRST_WORD)
-        rows = self.rows._replace(tokens=np.where(dropped, np.int32(UNKNOWN), tokens))
-        examples = examples_for(rows._asdict(), self.trainer.manifest)
-        return list(examples.batches(rng.permutation(len(examples))))
+        examples = examples_for(self.rows._asdict(), self.trainer.manifest)
+        batches = list(examples.batches(rng.permutation(len(examples))))
+        return batches, rng.integers(1 << 31, size=len(batches)).tolist()
 
-    def _step(self, batch: Batch, done: float) -> tuple[float, float]:
+    def _step(self, batch: Batch, seed: int, done: float) -> tuple[float, float]:
         specs = self.trainer.manifest.weights
         self.trainer.set_weights(unflatten(self.weights, specs))
-        step = self.trainer.train_step(batch, PROBE)
+        step = self.trainer.train_step(batch, PROBE, seed=seed)
         gradient = told_gradient(self.weights, self.trainer.get_weights(), unflatten(self.weights, specs))
         self.optimizer.step(self.weights, gradient, self.central.rate(done))
         return step.loss, step.weight_sum

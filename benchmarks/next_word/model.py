@@ -14,7 +14,7 @@ from edgewise_edge.trainer import Trainer
 from edgewise_wire.weights import Flat
 
 
-def export(split: Split, path: Path, *, seed: int, embedding: int, units: int) -> Path:
+def export(split: Split, path: Path, *, seed: int, embedding: int, units: int, word_dropout: float) -> Path:
     """Write the model with `seed`'s initial weights to `path`, unless it is there; messages share its rows."""
     if not path.exists():
         from edgewise_models.export import export_next_word  # TensorFlow, which nothing else here needs
@@ -23,7 +23,7 @@ def export(split: Split, path: Path, *, seed: int, embedding: int, units: int) -
         words = list(split.tokenizer.vocabulary)
         config = NextWord(
             vocabulary=MARKS + len(words), embedding=embedding, units=units, steps=split.steps, seed=seed,
-            clip_norm=1.0, corrected=False,
+            clip_norm=1.0, corrected=False, word_dropout=word_dropout,
         )  # fmt: skip
         export_next_word(path, words, config)
     return path

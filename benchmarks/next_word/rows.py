@@ -39,7 +39,8 @@ class Personal:
 class Rows:
     """Makes rows of the corpus `data`, those aside that `results` has.
 
-    `words`, `steps`, `embedding` and `units` are the sizes of vocabulary, messages and model.
+    `words`, `steps`, `embedding` and `units` are the sizes of vocabulary, messages and model; `word_dropout` is the
+    share of the words that a training step reads as the unknown word.
     """
 
     results: Results
@@ -49,6 +50,7 @@ class Rows:
     steps: int
     embedding: int
     units: int
+    word_dropout: float
     workers: int | None
     say: Say
 
@@ -188,15 +190,20 @@ class Rows:
         return {"words": self.words, "steps": self.steps}
 
     def _sizes(self, seed: int) -> dict[str, Any]:
-        return {**self._text(), "embedding": self.embedding, "units": self.units, "seed": seed}
+        return {
+            **self._text(), "embedding": self.embedding, "units": self.units, "word_dropout": self.word_dropout,
+            "seed": seed,
+        }  # fmt: skip
 
     def _folder(self, name: str, settings: dict[str, Any]) -> Path:
         return self.folder / f"{name}-{'-'.join(f'{k}{v}' for k, v in settings.items())}"
 
     def _model(self, seed: int) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder("model", self._sizes(seed)).with_suffix(".tflite")
-        return export(self.split, path, seed=seed, embedding=self.embedding, units=self.units)
+        path = Path(f"{self._folder('model', self._sizes(seed))}.tflite")
+        return export(
+            self.split, path, seed=seed, embedding=self.embedding, units=self.units, word_dropout=self.word_dropout
+        )
 
     def _outcome(self, how: Federated, seed: int, settings: dict[str, Any]) -> Outcome:
         folder = self._folder("federated", settings)

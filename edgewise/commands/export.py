@@ -99,6 +99,11 @@ def _own(factory: str) -> click.Command:
 @click.option(
     "--clip-norm", type=float, help="Bound the gradient's L2 norm in each step; 1 allows rates of 4.  [default: off]"
 )
+@click.option(
+    "--word-dropout",
+    default=0.0,
+    help="The share of the words that a training step reads as unknown, 0.2 for text passed over often.  [default: 0]",
+)
 @click.option("--buckets", is_flag=True, help="Add faster steps for devices with little text; each takes 25 MB more.")
 @click.option("--low-memory", is_flag=True, help="A step that holds less at once; meant for LiteRT.")
 @click.option("--corrected/--no-corrected", default=True, help="With the step that FedProx and SCAFFOLD need, or not.")
@@ -114,6 +119,7 @@ def next_word(
     batch: int,
     seed: int,
     clip_norm: float | None,
+    word_dropout: float,
     buckets: bool,
     low_memory: bool,
     corrected: bool,
@@ -131,18 +137,10 @@ def next_word(
     from edgewise_models.next_word import MARKS, NextWord
 
     config = NextWord(
-        len(words) + MARKS + spare,
-        embedding,
-        units,
-        steps,
-        batch,
-        seed,
-        clip_norm,
-        buckets,
-        low_memory,
-        corrected,
-        spare,
-    )
+        vocabulary=len(words) + MARKS + spare, embedding=embedding, units=units, steps=steps, batch=batch, seed=seed,
+        clip_norm=clip_norm, buckets=buckets, low_memory=low_memory, corrected=corrected, word_dropout=word_dropout,
+        spare=spare,
+    )  # fmt: skip
     _export(out, words, config, name)
     click.echo(f"Took {time.monotonic() - start:.1f} s. Look inside: edgewise inspect {out}")
 

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from edgewise_edge.tokenizer import START
+from edgewise_edge.tokenizer import START, UNKNOWN
 from edgewise_models import cifg
+from edgewise_models.lowering.player import Player
+from edgewise_models.lowering.rules.random import uniform
 from edgewise_models.tensorflow import tf
 from edgewise_models.writer import Facts, Weight
 from edgewise_wire.errors import ConfigError, DataError
@@ -43,6 +45,11 @@ class NextWord:
     FedAvg never calls: 100 KB of file, 3 MB of memory. `spare` of the V ids stand behind the words and mean nothing
     yet; their output bias keeps them out of every ranking and of the loss.
 
+    `word_dropout` is the share of the words that a training step reads as the unknown word, drawn anew in each step
+    from its seed; what it has to tell stays, and so does all evaluation (Bowman et al. 2016, §3.1; Xie et al. 2017,
+    §3.1, take it for smoothing). It is part of the file, so every device and every runtime trains with it. Where a
+    fleet passes over its text many times, 0.2 or so keeps the model from learning the text by heart.
+
     Raises:
         ConfigError: if a size is out of its range.
     """
@@ -57,6 +64,7 @@ class NextWord:
     buckets: bool = False
     low_memory: bool = False
     corrected: bool = True
+    word_dropout: float = 0.0
     spare: int = 0
 
     def __post_init__(self) -> None:
@@ -66,6 +74,8 @@ class NextWord:
                 raise ConfigError(f"{name.replace('_', ' ')}: expected {bound} or more, got {getattr(self, name)}")
         if not 0 <= self.spare <= self.vocabulary - MARKS - 3:
             raise ConfigError(f"spare ids: expected 0 to {self.vocabulary - MARKS - 3}, got {self.spare}")
+        if not 0 <= self.word_dropout < 1:
+            raise ConfigError(f"word dropout: expected 0 to 1 (not included), got {self.word_dropout}")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ConfigError(f"clip norm: expected more than 0, got {self.clip_norm}")
 
@@ -139,17 +149,16 @@ class NextWordModule:
         config = self.config
         tokens, labels = _ids("tokens", config.batch, config.steps), _ids("labels", config.batch, config.steps)
         weight = tf.TensorSpec((config.batch, config.steps), tf.float32, name="weight")
-        rate = tf.TensorSpec((), tf.float32, name="learning_rate")
         trains = {
             variant.signature: self._train_variant(variant.steps, variant.rows) for variant in config.train_variants
         }
         corrected = {}
         if config.corrected:
             mu = tf.TensorSpec((), tf.float32, name="mu")
-            function = self._train_corrected().get_concrete_function(tokens, labels, weight, rate, mu)
+            function = self._train_corrected().get_concrete_function(*self._training(config.steps), mu)
             corrected = {"train_corrected": function}
         return {
-            "train": self._train().get_concrete_function(tokens, labels, weight, rate),
+            "train": self._train().get_concrete_function(*self._training(config.steps)),
             **trains,
             **corrected,
             "evaluate": self._evaluate().get_concrete_function(tokens, labels, weight),
@@ -174,23 +183,30 @@ class NextWordModule:
             metrics=("top1", "top3"),
             tokenizer=TOKENIZER,
             vocabulary=tuple(words),
+            seed=self.config.word_dropout > 0,
             variants=self.config.train_variants,
             packs=True,
         )
 
     def _train_variant(self, steps: int, rows: int) -> Any:
-        tokens, labels = _ids("tokens", self.config.batch, steps), _ids("labels", self.config.batch, steps)
-        weight = tf.TensorSpec((self.config.batch, steps), tf.float32, name="weight")
+        return self._train(rows).get_concrete_function(*self._training(steps))
+
+    def _training(self, steps: int) -> list[Any]:
+        """Return what a training step takes; the seed is left out where nothing is drawn."""
+        batch = self.config.batch
+        weight = tf.TensorSpec((batch, steps), tf.float32, name="weight")
         rate = tf.TensorSpec((), tf.float32, name="learning_rate")
-        return self._train(rows).get_concrete_function(tokens, labels, weight, rate)
+        seed = [tf.TensorSpec((), tf.int32, name="seed")] if self.config.word_dropout else []
+        return [_ids("tokens", batch, steps), _ids("labels", batch, steps), weight, rate, *seed]
 
     def _parameters(self) -> cifg.Parameters:
         return cifg.Parameters(*(weight.variable.read_value() for weight in self.weights))
 
     def _train(self, rows: int | None = None) -> Any:
-        def train(tokens: Any, labels: Any, weight: Any, learning_rate: Any) -> dict[str, Any]:
+        def train(tokens: Any, labels: Any, weight: Any, learning_rate: Any, seed: Any = None) -> dict[str, Any]:
             parameters = self._parameters()
-            step = self._step(parameters, tokens, labels, weight, learning_rate, rows)
+            read = with_words_dropped(tokens, self.config.word_dropout, seed)
+            step = self._step(parameters, read, labels, weight, learning_rate, rows)
             for entry, value, change in zip(self.weights, parameters, step.changes, strict=True):
                 entry.variable.assign(value - change)
             return {"loss": step.loss, "weight_sum": step.weight_sum}
@@ -198,9 +214,11 @@ class NextWordModule:
         return tf.function(train, autograph=False)
 
     def _train_corrected(self) -> Any:
-        def train(tokens: Any, labels: Any, weight: Any, learning_rate: Any, mu: Any) -> dict[str, Any]:
+        def train(tokens: Any, labels: Any, weight: Any, learning_rate: Any, *further: Any) -> dict[str, Any]:
+            *seed, mu = further
             parameters = self._parameters()
-            step = self._step(parameters, tokens, labels, weight, learning_rate)
+            read = with_words_dropped(tokens, self.config.word_dropout, *seed)
+            step = self._step(parameters, read, labels, weight, learning_rate)
             keep = 1.0 - learning_rate * mu
             for entry, offset, value, change in zip(self.weights, self.offsets, parameters, step.changes, strict=True):
                 entry.variable.assign(value * keep - change - learning_rate * offset.variable)
@@ -229,6 +247,17 @@ class NextWordModule:
             return cifg.suggest(self._parameters(), tokens, count=count, first=START, first_ranked=MARKS)
 
         return tf.function(infer, autograph=False)
+
+
+def with_words_dropped(tokens: Any, share: float, seed: Any = None) -> Any:
+    """Return tokens int32[B, T] of which a random `share` of the words is the unknown word; marks stay.
+
+    The draws are a function of `seed` (int32, by its 2²⁴ lowest values) and the shape: the same in every runtime.
+    """
+    if not share:
+        return tokens
+    draws = uniform(Player(seed), tuple(tokens.shape), 0)
+    return tf.where((draws < share) & (tokens >= MARKS), tf.constant(UNKNOWN, tf.int32), tokens)
 
 
 def _ids(name: str, rows: int, steps: int) -> Any:

@@ -1,6 +1,6 @@
 """The next-word model once more, as plainly as TensorFlow lets one write it: float64 and `GradientTape`.
 
-It shares no line with `cifg.py`, which it proves.
+It shares no line with `cifg.py`, which it proves; which words a step does not read is drawn as the model draws it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from edgewise_edge import runtime as runtimes
 from edgewise_edge.tokenizer import START
 from edgewise_edge.trainer import Batch
-from edgewise_models.next_word import MARKS, NextWord
+from edgewise_models.next_word import MARKS, NextWord, with_words_dropped
 from edgewise_models.proof import Bounds, Corrected, Expected, Proof, Training, prove, prove_elsewhere
 from edgewise_models.tensorflow import tf
 from edgewise_wire.weights import Array, Weights
@@ -63,6 +63,7 @@ class NextWordReference:
     ) -> tuple[float, float]:
         """Take a step of SGD on the weighted mean loss, along `gradient + mu * weights + offset`."""
         weight = tf.constant(batch["weight"], tf.float64)
+        batch = {**batch, "tokens": self._read(batch["tokens"])}
         variables = list(self.variables.values())
         with tf.GradientTape() as tape:
             loss = tf.math.divide_no_nan(tf.reduce_sum(self.losses(batch) * weight), tf.reduce_sum(weight))
@@ -73,6 +74,11 @@ class NextWordReference:
             offset = 0.0 if offsets is None else offsets[name].astype(np.float64)
             variable.assign_sub(learning_rate * (gradient + mu * variable + offset))
         return float(loss), float(tf.reduce_sum(weight))
+
+    def _read(self, tokens: Array) -> Array:
+        """Return what a step of seed 0 reads of some tokens."""
+        read: Array = with_words_dropped(tf.constant(tokens), self.config.word_dropout, tf.constant(0)).numpy()
+        return read
 
     def evaluate_step(self, batch: Batch) -> dict[str, Bounds]:
         """Return the sums; those of the ranks as bounds, since near ties may fall either way in float32."""

@@ -21,12 +21,13 @@ from edgewise_wire.weights import flatten, parameters
 ROOT = Path(__file__).parents[2]
 BENCHMARK = ROOT / "benchmarks/next_word"
 PEOPLE = 4
-SIZES = "--words 26 --steps 5 --embedding 6 --units 10 --seeds 1 --workers 0"
+SIZES = "--words 26 --steps 5 --embedding 6 --units 10 --word-dropout 0 --seeds 1 --workers 0"
 LEARNING = (
-    "--central-epochs 30 --central-learning-rate 0.05 --central-word-dropout 0 --central-weight-decay 0 "
-    "--federated-rounds 8 --federated-cohort 3 --federated-server-learning-rate 0.1 --personal-rate 1"
+    "--central-epochs 30 --central-learning-rate 0.05 --central-weight-decay 0 "
+    "--federated-rounds 8 --federated-cohort 3 --federated-server-learning-rate 0.1 --federated-server-halving 8 "
+    "--personal-rate 1"
 )
-MODEL = "model-words26-steps5-embedding6-units10-seed0.tflite"
+MODEL = "model-words26-steps5-embedding6-units10-word_dropout0.0-seed0.tflite"
 Run = Callable[..., dict[str, Any]]
 
 
@@ -159,7 +160,7 @@ def test_the_gradient_told_by_a_step_is_that_of_any_other_rate(
     central = modules("central")
     found = central.Run(model, split.rows(split.train, for_evaluation=False), central.Central(), 0, tmp_path / "one")
     trainer, specs = Trainer(model), found.trainer.manifest.weights
-    before, batch = found.weights.copy(), found._batches()[0]
+    before, batch = found.weights.copy(), found._batches()[0][0]
     trainer.train_step(batch, 0.5)
     found.trainer.train_step(batch, central.PROBE)
     shaped = central.unflatten(before, specs)

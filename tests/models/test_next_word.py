@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edgewise_edge.tokenizer import UNKNOWN
 from edgewise_edge.trainer import Trainer
 from edgewise_models.export import export_next_word
 from edgewise_models.fixtures import TINY, WORDS
-from edgewise_models.next_word import MARKS, SPARE_BIAS, NextWord, NextWordModule
+from edgewise_models.next_word import MARKS, SPARE_BIAS, NextWord, NextWordModule, with_words_dropped
 from edgewise_models.next_word_reference import (
     LEARNING_RATE,
     NextWordReference,
@@ -18,6 +20,7 @@ from edgewise_models.next_word_reference import (
     prove_next_word,
     variant_batch,
 )
+from edgewise_models.tensorflow import tf
 from edgewise_models.writer import build_artifact
 from edgewise_wire.artifact import Artifact
 from edgewise_wire.errors import ConfigError, DataError
@@ -46,6 +49,7 @@ def test_the_full_model_has_gboards_parameters() -> None:
         NextWord(vocabulary=41, embedding=8, units=3, steps=4, batch=2, seed=2),
         NextWord(vocabulary=23, embedding=5, units=9, steps=7, batch=3, seed=4, clip_norm=0.05, corrected=False),
         NextWord(vocabulary=23, embedding=5, units=9, steps=7, batch=3, seed=4, low_memory=True),
+        NextWord(vocabulary=23, embedding=5, units=9, steps=7, batch=3, seed=4, word_dropout=0.4),
     ],
 )
 def test_every_size_is_a_parameter_and_is_proved(config: NextWord) -> None:
@@ -54,6 +58,7 @@ def test_every_size_is_a_parameter_and_is_proved(config: NextWord) -> None:
     assert (proof.steps, proof.loss < 1e-5, proof.weight < 1e-5) == (5, True, True)
     manifest = Artifact.load(data).manifest
     assert (manifest.batch, manifest.steps, manifest.weights) == (config.batch, config.steps, config.specs)
+    assert manifest.seed == (config.word_dropout > 0)
 
 
 def test_batches_with_few_words_take_smaller_graphs_with_the_same_result() -> None:
@@ -112,6 +117,36 @@ def test_sentences_that_share_a_row_train_as_they_would_in_rows_of_their_own(fix
         np.testing.assert_allclose(packed_weights[name], array, atol=1e-7)
 
 
+def test_a_share_of_the_words_is_read_as_unknown_and_nothing_else_is() -> None:
+    tokens = np.tile(np.array([2, 9, 8, 1, 3, 0, 5, 6], np.int32), (40, 50))
+    read = [with_words_dropped(tf.constant(tokens), 0.3, tf.constant(seed)).numpy() for seed in (7, 7, 8)]
+    np.testing.assert_array_equal(read[0], read[1])
+    dropped = read[0] != tokens
+    assert (read[0][dropped] == UNKNOWN).all()
+    assert not dropped[tokens < MARKS].any()
+    words = tokens >= MARKS
+    # 8,000 words: five standard deviations of their share are 0.026. Two seeds agree in 0.3² + 0.7² of them.
+    assert dropped[words].mean() == pytest.approx(0.3, abs=0.026)
+    assert (dropped == (read[2] != tokens))[words].mean() == pytest.approx(0.58, abs=0.028)
+
+
+def test_each_step_drops_the_words_of_its_seed_and_evaluation_reads_them_all() -> None:
+    config = NextWord(vocabulary=23, embedding=5, units=9, steps=7, batch=3, seed=4, word_dropout=0.5)
+    trainer, plain = Trainer(build(config)), Trainer(build(replace(config, word_dropout=0.0)))
+    batch = next(proof_batches(config))
+    assert trainer.evaluate_step(batch) == plain.evaluate_step(batch)
+    before, ends = trainer.get_weights(), []
+    for seed in (5, 5, 6):
+        trainer.set_weights(before)
+        trainer.train_step(batch, 0.5, seed=seed)
+        ends.append(trainer.get_weights()["embedding"])
+    np.testing.assert_array_equal(ends[0], ends[1])
+    assert not np.array_equal(ends[0], ends[2])
+    read = with_words_dropped(tf.constant(batch["tokens"]), 0.5, tf.constant(6)).numpy()
+    plain.train_step({**batch, "tokens": read}, 0.5)
+    np.testing.assert_allclose(plain.get_weights()["embedding"], ends[2], atol=1e-7)
+
+
 def test_clipping_bounds_the_step() -> None:
     config = NextWord(vocabulary=23, embedding=5, units=9, steps=7, batch=3, seed=4, clip_norm=0.01)
     trainer = Trainer(build(config))
@@ -162,6 +197,7 @@ def test_the_reference_evaluates_as_counted_by_hand() -> None:
         ({"units": 0}, "units: expected 1 or more, got 0"),
         ({"steps": 1}, "steps: expected 2 or more"),
         ({"clip_norm": 0.0}, "clip norm: expected more than 0"),
+        ({"word_dropout": 1.0}, "word dropout: expected 0 to 1"),
     ],
 )
 def test_a_size_out_of_range_is_named(changes: dict[str, int], message: str) -> None:
