@@ -27,8 +27,8 @@ SAVED_STEPS = 500  # what a killed run has to do again at the most
 class Central:
     """Epochs of AdamW; the rate climbs to `learning_rate` over the share `warm_up` of all steps, then falls to zero."""
 
-    epochs: int = 10
-    learning_rate: float = 2e-3
+    epochs: int = 12
+    learning_rate: float = 3e-3
     weight_decay: float = 0.05
     warm_up: float = 0.03
 

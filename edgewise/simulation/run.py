@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -147,7 +146,7 @@ class Run:
     """A simulation in its directory: history, checkpoint, trained model, and what became of each device.
 
     Args:
-        model: the `.tflite` file.
+        artifact: the model.
         data: of the devices; brought to `options.devices` of them.
         options: what is simulated.
         directory: where everything goes.
@@ -162,13 +161,13 @@ class Run:
     """
 
     def __init__(
-        self, model: Path, data: TaskData, options: Options, directory: Path, *, workers: int | None = None,
+        self, artifact: Artifact, data: TaskData, options: Options, directory: Path, *, workers: int | None = None,
         engine: str = "local", resume: bool = False, source: str = "", scratch: bool = False,
     ) -> None:  # fmt: skip
         self.options = options = options.fitting(data)
         self.directory, self._source = directory, source
         self.data, self._scratch = data, scratch
-        self.artifact = Artifact.load(model)
+        self.artifact = artifact
         self.settings = options.settings(data)
         chosen = options.recipe_options(data)
         made = plan(chosen)
@@ -176,7 +175,7 @@ class Run:
         discount = unchanged if made.buffer is None else staleness_discount
         recipe = Recipe(made.algorithm, made.aggregator, chain(made.transform, discount))
         recipe.check_encoding(get(options.compress))
-        found = self._open(model, resume)
+        found = self._open(resume)
         self.rows: list[Row] = self._read_rows(found.rows) if found else []
         spool = "" if recipe.aggregator.name == "mean" else str(make_folder(directory / "spool"))
         promise = options.promise(data)
@@ -275,7 +274,7 @@ class Run:
         if measured:
             np.savez_compressed(self.directory / f"{which}.npz", **by_device(measured, len(self.data.devices)))  # type: ignore[arg-type]
 
-    def _open(self, model: Path, resume: bool) -> checkpoint.Checkpoint | None:
+    def _open(self, resume: bool) -> checkpoint.Checkpoint | None:
         directory, kept = self.directory, json.loads(json.dumps(self._kept()))
         path = make_folder(directory) / RUN
         if path.exists() and not resume:
@@ -286,7 +285,7 @@ class Run:
             _same(directory, json.loads(path.read_text("utf-8")), kept)
         path.write_text(json.dumps(kept, indent=1), "utf-8")
         if not resume:
-            shutil.copyfile(model, directory / UNTRAINED)
+            (directory / UNTRAINED).write_bytes(self.artifact.data)
         found = directory / CHECKPOINT
         if resume and found.exists():
             return checkpoint.load(found)
@@ -476,7 +475,7 @@ def open_run(
     with locked(make_folder(directory) / "simulation.lock", f"{directory}: another simulation runs there"):
         source = str(data) if isinstance(data, (str, Path)) else ""
         run = Run(
-            model or Path(), opened, options, directory, workers=workers, engine=engine, resume=resume, source=source,
+            artifact, opened, options, directory, workers=workers, engine=engine, resume=resume, source=source,
             scratch=scratch,
         )  # fmt: skip
         try:
