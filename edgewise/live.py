@@ -191,7 +191,8 @@ class RoundsView:
 def rounds_table(rows: Sequence[Mapping[str, str]], title: str, width: int) -> Table:
     """Return the table of some rounds, given as `cells`, for a terminal of so many columns."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    shown = rows if width >= WIDE else fitted([narrowed(row) for row in rows], width)
+    shown = rows if width >= WIDE and fitted(rows, width) == list(map(dict, rows)) else None
+    shown = fitted([narrowed(row) for row in rows], width) if shown is None else shown
     for heading in shown[0] if shown else ():
         table.add_column(heading, justify="left" if heading == "phase" else "right", no_wrap=True)
     for row in shown:

@@ -33,7 +33,7 @@ OPTIONS = [
         help=f"Of the server: {', '.join(ALGORITHMS)}, or module:function.",
     ),
     click.option("--server-learning-rate", type=float, help="How far it moves. [default: the algorithm's own]"),
-    click.option("--server-halving", type=float, help="It halves every so many versions. [default: never]"),
+    click.option("--server-halving", type=float, help="That rate halves every so many versions. [default: never]"),
     click.option("--momentum", type=float, help="Of fedavgm, fedadam, fedyogi, fedadagrad."),
     click.option("--adaptivity", type=float, help="τ of fedadam, fedyogi, fedadagrad: the smaller, the more adaptive."),
     click.option("--mu", type=float, help="μ of fedprox: how strongly devices are pulled to the round's weights."),

@@ -23,6 +23,11 @@ from edgewise.simulation.plots import draw_curves
 from edgewise.simulation.view import summary
 from edgewise_wire.artifact import Artifact
 
+try:
+    from sklearn.datasets import load_digits
+except ModuleNotFoundError:
+    raise SystemExit("This example's data come with scikit-learn: pip install -e '.[examples]'") from None
+
 DEVICES = 60
 ALPHA = 0.3  # of the Dirichlet distribution: the smaller, the fewer digits a device has
 HELD_OUT = 5
@@ -31,7 +36,10 @@ ALGORITHMS = "fedavg,fedprox:mu=0.1,scaffold"
 
 def export(path: Path) -> None:
     """Write the CNN as a trainable `.tflite`."""
-    import keras
+    from edgewise_models.tensorflow import quiet  # first of all: TensorFlow, without its chatter
+
+    with quiet():
+        import keras
 
     from edgewise_models.keras_export import export_trainable
     from edgewise_models.zoo import cnn
@@ -42,8 +50,6 @@ def export(path: Path) -> None:
 
 def fleet(model: Path) -> ArrayData:
     """Return the devices' images; every fifth only measures."""
-    from sklearn.datasets import load_digits
-
     found = load_digits()
     images, labels = (found.images[..., None] / 16.0).astype(np.float32), found.target.astype(np.int32)
     split = {}

@@ -39,8 +39,11 @@ KINDS = np.array(  # what is unusual about each kind of fraud, by feature, in de
 
 def export(path: Path) -> None:
     """Write an MLP as a trainable `.tflite`."""
-    import keras
-    from keras import layers
+    from edgewise_models.tensorflow import quiet  # first of all: TensorFlow, without its chatter
+
+    with quiet():
+        import keras
+        from keras import layers
 
     from edgewise_models.keras_export import export_trainable
     from edgewise_models.zoo.table import classifier

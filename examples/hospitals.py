@@ -18,6 +18,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+try:
+    from sklearn.datasets import load_breast_cancer
+except ModuleNotFoundError:
+    raise SystemExit("This example's data come with scikit-learn: pip install -e '.[examples]'") from None
+
 import edgewise
 from edgewise.simulation import ArrayData, begun
 from edgewise_wire.artifact import Artifact
@@ -29,8 +34,11 @@ FEATURES = 30
 
 def export(kind: str, path: Path) -> None:
     """Write the logistic model, or the MLP, as a trainable `.tflite`."""
-    import keras
-    from keras import layers
+    from edgewise_models.tensorflow import quiet  # first of all: TensorFlow, without its chatter
+
+    with quiet():
+        import keras
+        from keras import layers
 
     from edgewise_models.keras_export import export_trainable
 
@@ -43,8 +51,6 @@ def export(kind: str, path: Path) -> None:
 
 def records() -> dict[str, dict[str, np.ndarray[Any, Any]]]:
     """Return each hospital's records: `features` float32[n, 30], `labels` int32[n] (1: benign)."""
-    from sklearn.datasets import load_breast_cancer
-
     found = load_breast_cancer()
     # Hospitals see different patients: records are sorted by tumour size with noise, and cut into shares.
     rng = np.random.default_rng(0)

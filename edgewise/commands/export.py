@@ -102,7 +102,7 @@ def _own(factory: str) -> click.Command:
 @click.option(
     "--word-dropout",
     default=0.0,
-    help="The share of the words that a training step reads as unknown, 0.2 for text passed over often.  [default: 0]",
+    help="Share of the words a training step reads as unknown; 0.25 for text passed over often.  [default: 0]",
 )
 @click.option("--buckets", is_flag=True, help="Add faster steps for devices with little text; each takes 25 MB more.")
 @click.option("--low-memory", is_flag=True, help="A step that holds less at once; meant for LiteRT.")

@@ -47,6 +47,7 @@ def describe(artifact: Artifact) -> dict[str, Any]:
         "vocabulary_hash": manifest.vocabulary_hash,
         "tokenizer": manifest.tokenizer,
         "metrics": list(manifest.metrics),
+        "random": manifest.seed,
         "min_runtime": manifest.min_runtime,
         "flops": manifest.flops,
         "peak_memory": manifest.peak_memory,
@@ -76,6 +77,8 @@ def _lines(path: str, found: Mapping[str, Any]) -> Iterable[str]:
     yield f"{path}: {found['name']}, task {found['task']}, batch {found['batch']}, {found['steps']} time steps"
     yield f"  {found['parameters']:,} parameters, {found['file_bytes']:,} bytes ({found['weight_bytes']:,} of weights)"
     yield f"  {mega}, about {found['peak_memory'] / 2**20:,.0f} MB of memory, runtime {found['min_runtime']} or newer"
+    if found["random"]:
+        yield "  training steps draw at random (dropout), from a seed that each device derives anew in each step"
     if found["vocabulary"]:
         yield f"  {found['vocabulary']:,} words, tokenizer {found['tokenizer']}, SHA-256 {found['vocabulary_hash']}"
     yield f"  graph   {found['graph_hash']}"

@@ -12,19 +12,24 @@ import click
 from click.core import ParameterSource
 from rich.console import Console
 
+from edgewise.live import counted
 from edgewise.privacy_options import privacy_options
 from edgewise.promises import spent_words
 from edgewise.recipes import recipe_options
 from edgewise.simulation.compare import applying, folder_of, variants
 from edgewise.simulation.population import PRESETS
 from edgewise.simulation.result import Result
-from edgewise.simulation.run import COHORT, ENGINES, RUN, Options, Run, on_wire, open_run, options_of
+from edgewise.simulation.run import COHORT, ENGINES, RUN, UNTRAINED, Options, Run, on_wire, open_run, options_of
 from edgewise.simulation.view import SimulationView, duration, summary
-from edgewise_wire.errors import ConfigError, DataError, RunError
+from edgewise_wire.artifact import Artifact
+from edgewise_wire.errors import ConfigError, DataError, InputError, RunError
+from edgewise_wire.files import make_folder
 from edgewise_wire.transforms import EXAMPLES
 
 STOPPED = 130  # what shells give a command that Ctrl-C ended
 DEFAULTS = Options()
+COMPARISON = "comparison.json"  # what a comparison was begun with: those of its runs that never began need it
+OF_THE_CALL = ("directory", "workers", "engine", "resume", "target", "as_json", "model")  # not of what is compared
 NOT_OPTIONS = ("model", "data", "directory", "workers", "engine", "resume", "compare_with", "target", "wire", "as_json")
 
 
@@ -86,27 +91,78 @@ def command(**given: Any) -> None:
 
     \b
     Example:
-      edgewise simulate --model model.tflite --data my-chat.txt --cohort 8 --rounds 50 --fleet phones
+      edgewise simulate --model model.tflite --cohort 8 --rounds 50 --learning-rate 2 --fleet phones
       edgewise simulate --model model.tflite --compare fedavg,fedprox:mu=0.1,scaffold --dir runs/compared
       edgewise simulate --resume --dir runs/simulation
     """
     target = _target(given["target"])
-    results = _compare(given) if given["compare_with"] else {"": _one(given, given["directory"], {})}
+    begun = (given["directory"] / COMPARISON).exists()
+    try:
+        compares = given["compare_with"] or (given["resume"] and begun)
+        results = _compare(given) if compares else {"": _one(given, given["directory"], {})}
+    except KeyboardInterrupt:
+        click.echo(f"Stopped.{_how_to_go_on(given['directory'])}", err=True)
+        raise click.exceptions.Exit(STOPPED) from None
     _tell(results, given, target)
 
 
 def _compare(given: dict[str, Any]) -> dict[str, Result]:
     from edgewise.simulation.plots import draw_curves
 
+    given = _as_begun(given) if given["resume"] else given
     results, found = {}, variants(given["compare_with"])
     for variant in found.values():
         _options(given, variant).check_recipe()  # refused before anything is simulated
+    if not given["resume"]:
+        _begin(given)
     for label, variant in found.items():
         folder = given["directory"] / folder_of(label)
         ended = given["resume"] and not (folder / RUN).exists()
         results[label] = _one({**given, "resume": given["resume"] and not ended}, folder, variant, label)
     draw_curves({label: result.history for label, result in results.items()}, given["directory"] / "comparison.png")
     return results
+
+
+def _begin(given: dict[str, Any]) -> None:
+    """Note what a comparison is begun with.
+
+    Raises:
+        InputError: if the folder holds one.
+        ModelError: if the model is none.
+    """
+    folder = given["directory"]
+    if (folder / COMPARISON).exists() or (folder / RUN).exists():
+        raise InputError(f"{folder}: holds a simulation; go on with --resume, or choose another --dir")
+    if given["model"] is None:
+        raise ConfigError("simulate: expected a model; name its file with --model")
+    model = Artifact.load(given["model"]).data
+    (make_folder(folder) / UNTRAINED).write_bytes(model)
+    kept = {name: value for name, value in given.items() if name not in OF_THE_CALL}
+    (folder / COMPARISON).write_text(json.dumps(kept, indent=1), "utf-8")
+
+
+def _as_begun(given: dict[str, Any]) -> dict[str, Any]:
+    """Return what a comparison was begun with, changed by what was said now.
+
+    Raises:
+        InputError: if the folder holds none.
+        ConfigError: if others were compared.
+    """
+    path, said = given["directory"] / COMPARISON, _said_names()
+    if not path.exists():
+        raise InputError(f"{given['directory']}: holds no comparison to resume; leave --resume out to begin one")
+    kept = json.loads(path.read_text("utf-8"))
+    if "compare_with" in said and given["compare_with"] != kept["compare_with"]:
+        raise ConfigError(
+            f"{given['directory']}: compares {kept['compare_with']}, not {given['compare_with']}; choose another --dir"
+        )
+    own = {name: value for name, value in kept.items() if name not in said}
+    return {**given, **own, "model": given["model"] or given["directory"] / UNTRAINED}
+
+
+def _how_to_go_on(folder: Path) -> str:
+    held = (folder / RUN).exists() or (folder / COMPARISON).exists()
+    return f" To go on: edgewise simulate --resume --dir {folder}" if held else ""
 
 
 def _one(given: dict[str, Any], folder: Path, variant: dict[str, Any], label: str = "") -> Result:
@@ -136,6 +192,9 @@ def _on_wire(given: dict[str, Any], options: Options, folder: Path, label: str) 
 def _go(run: Run, label: str) -> Result:
     view = SimulationView(run.settings.rounds, label)
     if run.simulator.complete:
+        made, asked = run.simulator.state.version, run.settings.rounds
+        if made > asked:
+            raise ConfigError(f"--rounds {asked}: {run.directory} has made {made} already, and none is taken back")
         click.echo(f"{run.directory}: all its rounds are done and nothing is left to do; --rounds adds more.", err=True)
     for words in _before(run):
         click.echo(words, err=True)
@@ -145,10 +204,9 @@ def _go(run: Run, label: str) -> Result:
                 view.add(row)
             run.go(on_row=view.add)
     except KeyboardInterrupt:
-        click.echo(
-            f"Stopped after {run.simulator.state.version} rounds. To go on: edgewise simulate --resume --dir "
-            f"{run.directory}", err=True,
-        )  # fmt: skip
+        who = f"{label}: stopped" if label else "Stopped"
+        whole = run.directory.parent if label else run.directory
+        click.echo(f"{who} after {counted(run.simulator.state.version, 'version')}.{_how_to_go_on(whole)}", err=True)
         raise click.exceptions.Exit(STOPPED) from None
     result = run.result()
     if result.measured:
@@ -170,7 +228,7 @@ def _before(run: Run) -> Iterator[str]:
     if fleet.peak and not run.options.trace and there < run.settings.cohort.target:
         enough = math.ceil(run.settings.cohort.target / fleet.peak * 2)
         yield (
-            f"--fleet {run.options.fleet}: of {devices} devices {there:.1f} are there at the busiest hour, and a round"
+            f"--fleet {run.options.fleet}: of {devices} devices {there:.3g} are there at the busiest hour, and a round"
             f" asks {run.settings.cohort.target}: rounds wait, or are abandoned; --devices {enough} is enough."
         )
 
@@ -211,7 +269,8 @@ def _tell(results: dict[str, Result], given: dict[str, Any], target: tuple[str, 
             words = f"{who}Privacy, were the noise secret: {spent_words(promised)}."
             console.print(f"{words} It rests on this: {promised['assumes']}.", highlight=False)
     where = given["directory"]
-    console.print(f"History, model, devices and plot: {where}  (report: edgewise report {where})", highlight=False)
+    words = f"History, model, devices and plot: {where}  (report: edgewise report {where})"
+    console.print(words, highlight=False, soft_wrap=True)
     if given["as_json"]:
         click.echo(json.dumps({label or "run": as_json(result, target) for label, result in results.items()}))
 

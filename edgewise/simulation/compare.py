@@ -41,7 +41,7 @@ def _variant(label: str) -> dict[str, Any]:
         name, _, value = setting.partition("=")
         name = name.replace("-", "_")
         try:
-            if name not in ALGORITHM_SETTINGS:
+            if name not in (*ALGORITHM_SETTINGS, "server_halving"):
                 raise ValueError
             found[name] = int(value) if name == "fleet_size" else float(value)
         except ValueError:

@@ -108,12 +108,19 @@ class LocalWorkers:
         self.workers = workers
         self._vectors: dict[str, SharedArray] = {}
         self._spare: list[SharedArray] = []
-        self._sums = [SharedArray.make((size,), np.int64) for _ in range(workers)]
+        self._sums: list[SharedArray] = []
         self._arrays: dict[str, SharedArray] = {}
-        self._hello = pickle.dumps((setup, self._described(data)), pickle.HIGHEST_PROTOCOL)
         self._seconds: dict[str, float] = {}
         self._selector = selectors.DefaultSelector()
-        self._processes = [self._start(number) for number in range(workers)]
+        self._processes: list[_Process] = []
+        try:
+            self._sums += [SharedArray.make((size,), np.int64) for _ in range(workers)]
+            self._hello = pickle.dumps((setup, self._described(data)), pickle.HIGHEST_PROTOCOL)
+            for number in range(workers):
+                self._processes.append(self._start(number))
+        except BaseException:  # Ctrl-C, too: shared memory outlives who made it
+            self.close()
+            raise
 
     def _described(self, data: TaskData) -> object:
         """Return what a worker makes its data of: arrays in shared memory, or the pickled object itself."""

@@ -31,6 +31,8 @@ th:first-child, td:first-child { text-align: left; } svg { max-width: 100%; heig
 .scroll { max-height: 24rem; overflow: auto; } .quiet { color: #667; } details { margin: 1rem 0; }
 @media (prefers-color-scheme: dark) { body { background: #fff; } }
 """
+OVER_TITLES = {"round": "rounds", "hours": "virtual hours", "bytes": "bytes"}
+SHOWN_HOURS = 1e-3  # of virtual time, below which there is nothing to draw
 DEVICES_SHOWN = 10  # at each end of the table of devices
 
 
@@ -87,8 +89,10 @@ def page(runs: Sequence[Told], title: str) -> str:
         parts += _promise(run, alone=len(runs) == 1)
     if any(metric_names(run.history) for run in runs):
         metric = choose_metric(histories)
-        for over in ("round", "hours", "bytes"):
-            parts += [f"<h2>{html.escape(heading(metric))} over {over}</h2>", _svg(curves(histories, metric, over))]
+        takes_time = any(run.history[-1]["hours"] > SHOWN_HOURS for run in runs)  # of an ideal fleet, none does
+        for over in ("round", "hours", "bytes") if takes_time else ("round", "bytes"):
+            title = f"{heading(metric)} over {OVER_TITLES[over]}"
+            parts += [f"<h2>{html.escape(title)}</h2>", _svg(curves(histories, metric, over))]
         if metric != "loss":
             parts += ["<h2>Loss over rounds</h2>", _svg(curves(histories, "loss", "round"))]
         for run in runs:
@@ -111,8 +115,9 @@ def _lead(runs: Sequence[Told]) -> str:
     return (
         f"<p>{words}. Metrics are over the devices' held-out examples, every example counted once.</p>"
         "<p>Each curve begins with the model before any training: what the rounds must beat. The rounds are drawn"
-        " over their number, over the fleet's virtual hours, and over the bytes that went up. “Lost” is the share of"
-        " the devices asked whose report did not count: drop-outs, and those that over-selection asked in vain.</p>"
+        " over their number (abandoned ones have numbers, too), over the fleet's virtual hours where it takes any, and"
+        " over the bytes that went both ways. “Lost” is the share of the devices asked whose report did not count:"
+        " drop-outs, those that over-selection asked in vain, and everybody in a round that was abandoned.</p>"
         + _before(runs)
     )
 
@@ -177,7 +182,7 @@ def _spread(run: Told, metric: str, *, alone: bool) -> list[str]:
     rows = [
         [
             str(table.names[n]), str(table.examples[n]), str(took[n]), value(metric, float(table.before[metric][n])),
-            value(metric, float(table.after[metric][n])), f"{scale * gains[n]:+.3g}",
+            value(metric, float(table.after[metric][n])), f"{scale * gains[n]:+.2f}",
         ]
         for n in shown
     ]  # fmt: skip

@@ -53,7 +53,7 @@ class DeviceTable:
             return cls(found["names"].tolist(), found["examples"], found["took_part"], of["before"], of["after"])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """A simulation that has ended, or was stopped.
 
@@ -74,6 +74,12 @@ class Result:
     directory: Path
     complete: bool
     algorithm: str
+
+    def __repr__(self) -> str:
+        last = self.measured[-1] if self.measured else {}
+        found = "".join(f", {name} {last[name]:.4g}" for name in metric_names([last]))
+        rounds = sum(bool(row["round"]) and row["phase"] == "committed" for row in self.history)
+        return f"Result({self.algorithm}, rounds {rounds}{found}, complete {self.complete}, {self.directory})"
 
     @property
     def measured(self) -> list[Row]:

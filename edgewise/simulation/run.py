@@ -472,6 +472,7 @@ def open_run(
         model, data, options = _recalled(directory, model, data, options, said)
     artifact = Artifact.load(model or "")
     opened = open_data(data, artifact.manifest, options.devices)
+    options.settings(opened)  # refused before a folder is made for it
     with locked(make_folder(directory) / "simulation.lock", f"{directory}: another simulation runs there"):
         source = str(data) if isinstance(data, (str, Path)) else ""
         run = Run(
@@ -541,8 +542,13 @@ def _same(directory: Path, before: Mapping[str, Any], now: Mapping[str, Any]) ->
     plain = json.loads(json.dumps(asdict(Options())))  # what an option was before there was a way to say otherwise
     for name, value in now["options"].items():
         begun = before["options"].get(name, plain[name])
-        if (fixed or name != "rounds") and begun != value:
+        if (fixed or name != "rounds") and _without_nothing(begun) != _without_nothing(value):
             raise ConfigError(
                 f"{directory}: was begun with {name} {begun!r}, not {value!r}; only"
                 f" {'' if fixed else 'rounds, '}workers and engine may change"
             )
+
+
+def _without_nothing(value: Any) -> Any:
+    """Return a recipe without the options that nobody set; a comparison leaves out those that an algorithm has not."""
+    return {name: one for name, one in value.items() if one is not None} if isinstance(value, dict) else value

@@ -265,7 +265,8 @@ class Simulator:
             "phase": "committed" if played.committed else "abandoned", "version": self.state.version,
             "started": started, "seconds": self.clock.now() - started, "selected": played.selected,
             "reported": len(done), "failed": played.failed, "examples": examples, "train_loss": loss,
-            "bytes_up": len(done) * self.work.bytes_up, "bytes_down": played.assigned * self.work.bytes_down,
+            "bytes_up": len(played.reporters) * self.work.bytes_up,
+            "bytes_down": played.assigned * self.work.bytes_down,
             "reason": played.reason, "evaluated": 0,
         }  # fmt: skip
 

@@ -48,7 +48,7 @@ class NextWord:
     `word_dropout` is the share of the words that a training step reads as the unknown word, drawn anew in each step
     from its seed; what it has to tell stays, and so does all evaluation (Bowman et al. 2016, §3.1; Xie et al. 2017,
     §3.1, take it for smoothing). It is part of the file, so every device and every runtime trains with it. Where a
-    fleet passes over its text many times, 0.2 or so keeps the model from learning the text by heart.
+    fleet passes over its text many times, 0.25 keeps the model from learning the text by heart.
 
     Raises:
         ConfigError: if a size is out of its range.

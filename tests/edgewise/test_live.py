@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from edgewise.live import MARKS, RoundsView, cells, devices_line, fitted, megabytes, narrowed, percent
+from edgewise.live import MARKS, RoundsView, cells, devices_line, fitted, megabytes, narrowed, percent, rounds_table
 from edgewise.running import Waiting
 
 ROW: dict[str, Any] = {
@@ -132,3 +132,15 @@ def test_a_terminal_has_colours_and_no_color_takes_them_away(monkeypatch: pytest
     bare = live(monkeypatch, TERM="xterm-256color", NO_COLOR="1")
     assert not any(f"[{code}m" in bare for code in range(30, 38))
     assert "✓" in bare
+
+
+@pytest.mark.parametrize("width", [100, 101, 110])
+def test_a_terminal_just_wide_enough_cuts_nothing(width: int) -> None:
+    row = {
+        "round": "12", "phase": "committed", "selected": "104", "reported": "80", "loss": "6.497", "top-1 %": "3.74",
+        "top-3 %": "10.22", "MB up": "53.78", "MB down": "77.23", "s": "2719.0", "virtual": "30.5 h",
+    }  # fmt: skip
+    out = io.StringIO()
+    Console(file=out, width=width).print(rounds_table([row], "12 of 50 rounds", width))
+    assert "…" not in out.getvalue()
+    assert "6.497" in out.getvalue()

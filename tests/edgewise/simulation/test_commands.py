@@ -7,11 +7,13 @@ import re
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from edgewise.cli import main
+from edgewise.commands import simulate as commands
 from edgewise.simulation.result import DeviceTable
 from edgewise_wire.artifact import Artifact
 from simulated import people
@@ -91,6 +93,44 @@ def test_a_comparison_is_one_plot_and_one_report_without_anything_from_elsewhere
     assert page.count("<svg") >= 4
     for words in ("fedprox-mu-0.1", "Who gains, who loses", "virtual", "MB up", "learning_rate"):
         assert words in page
+
+
+def test_a_comparison_that_was_stopped_goes_on_as_it_was_begun(
+    fixture_dir: Path, texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = commands.open_run
+
+    def interrupted(model: Path, data: Any, options: Any, folder: Path, **more: Any) -> Any:
+        if folder.name == "scaffold":
+            raise KeyboardInterrupt
+        return begin(model, data, options, folder, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(commands, "open_run", interrupted)
+        assert simulate(fixture_dir, texts, tmp_path, "--learning-rate", 0.25, "--compare", "fedavg,scaffold") == 130
+    assert f"To go on: edgewise simulate --resume --dir {tmp_path}" in capsys.readouterr().err
+    assert simulate(fixture_dir, texts, tmp_path, "--compare", "fedavg,scaffold") == 2
+    assert "holds a simulation; go on with --resume" in capsys.readouterr().err
+    assert ran("simulate", "--resume", "--dir", tmp_path, "--compare", "fedavg,fedadam") == 2
+    assert "compares fedavg,scaffold, not fedavg,fedadam" in capsys.readouterr().err
+
+    assert ran("simulate", "--resume", "--dir", tmp_path, "--engine", "inline") == 0
+    kept = [json.loads((tmp_path / name / "simulation.json").read_text()) for name in ("fedavg", "scaffold")]
+    assert [one["options"]["learning_rate"] for one in kept] == [0.25, 0.25]
+    assert [one["options"]["cohort"] for one in kept] == [3, 3]
+    assert kept[0]["devices"] == kept[1]["devices"] == 5
+    assert (tmp_path / "comparison.png").exists()
+    assert ran("simulate", "--resume", "--dir", tmp_path / "fedavg", "--rounds", 1) == 2
+    assert "--rounds 1:" in (err := capsys.readouterr().err)
+    assert "has made 2 already" in err
+
+
+def test_what_is_refused_leaves_no_folder(
+    fixture_dir: Path, texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert simulate(fixture_dir, texts, tmp_path / "run", "--cohort", 9) == 2
+    assert "at most the 5 devices there are, got 9" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_report_of_a_coordinators_run(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from edgewise.simulation.data import text_data
 from edgewise.simulation.jobs import Setup
 from edgewise.simulation.local import LocalWorkers
 from edgewise.simulation.run import make_engine
+from edgewise.simulation.shared import SharedArray
 from edgewise_coordinator.settings import RoundSettings, Settings, TrainingSettings
 from edgewise_edge.local_training import device_generator, run_to_end, train_locally
 from edgewise_edge.next_word import examples_for
@@ -176,3 +177,28 @@ def test_a_worker_that_dies_again_and_again_ends_the_run(fixture_dir: Path, tmp_
     finally:
         LocalWorkers._start = start  # type: ignore[method-assign]
         engine.close()
+
+
+def test_shared_memory_goes_if_ctrl_c_comes_while_workers_start(
+    fixture_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, make, handles = LocalWorkers._start, SharedArray.make, []
+
+    def interrupted(self: LocalWorkers, number: int) -> Any:
+        if number:
+            raise KeyboardInterrupt
+        return start(self, number)
+
+    def noted(*shape: Any) -> SharedArray:
+        made = make(*shape)
+        handles.append(made.handle)
+        return made
+
+    monkeypatch.setattr(LocalWorkers, "_start", interrupted)
+    monkeypatch.setattr(SharedArray, "make", noted)
+    with pytest.raises(KeyboardInterrupt):
+        simulated(fixture_dir, engine="local", workers=2)
+    assert handles
+    for handle in handles:
+        with pytest.raises(FileNotFoundError):
+            SharedArray.attach(handle)

@@ -172,3 +172,15 @@ def test_a_fleet_file_that_is_wrong(fleet: dict[str, object], why: str, tmp_path
 def test_everyone_is_there_always() -> None:
     assert Always(3).online(1e9).all()
     assert Always(3).next_change(5.0) == math.inf
+
+
+def test_reports_of_an_abandoned_round_went_up_all_the_same(fixture_dir: Path) -> None:
+    found = simulated(fixture_dir, rounds=1, cohort=5, min_reports=5, drop_out=0.3, evaluate_every=0)
+    size = 4 * sum(array.size for array in found.weights.values())
+    abandoned = [row for row in found.history if row["phase"] == "abandoned"]
+    assert abandoned
+    for row in abandoned:
+        came = int(row["reason"].split(" of at least 5 reports came")[0])
+        assert row["bytes_up"] == came * size
+        assert row["reported"] == 0
+    assert any(row["bytes_up"] for row in abandoned)
