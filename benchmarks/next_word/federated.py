@@ -30,16 +30,17 @@ COSTS = {"updates": "reported", "bytes_down": "bytes_down", "bytes_up": "bytes_u
 class Federated:
     """How the fleet learns; the fields are options of `edgewise simulate`."""
 
-    rounds: int = 2000
+    rounds: int = 1000
     cohort: int = 8
     epochs: int = 1
     learning_rate: float = 2.0
-    max_examples: int = 28
+    max_examples: int = 64
     selection: str = "by-size"
     weighting: str = "uniform"
     algorithm: str = "fedadam"
     server_learning_rate: float = 0.02
-    server_halving: float = 400.0
+    server_halving: float = 200.0
+    server_weight_decay: float = 0.0025
     adaptivity: float = 1e-4
 
     def options(self) -> dict[str, Any]:
