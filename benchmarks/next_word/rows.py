@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -196,14 +198,19 @@ class Rows:
         }  # fmt: skip
 
     def _folder(self, name: str, settings: dict[str, Any]) -> Path:
-        return self.folder / f"{name}-{'-'.join(f'{k}{v}' for k, v in settings.items())}"
+        """Return where a run with these settings keeps its checkpoints: all of them make no file's name any more."""
+        told = json.dumps(settings, sort_keys=True).encode()
+        return self.folder / f"{name}-{settings.get('seed', 0)}-{hashlib.sha256(told).hexdigest()[:12]}"
+
+    def _model_path(self, seed: int) -> Path:
+        return self._folder("model", self._sizes(seed)).with_suffix(".tflite")
 
     def _model(self, seed: int) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = Path(f"{self._folder('model', self._sizes(seed))}.tflite")
         return export(
-            self.split, path, seed=seed, embedding=self.embedding, units=self.units, word_dropout=self.word_dropout
-        )
+            self.split, self._model_path(seed), seed=seed, embedding=self.embedding, units=self.units,
+            word_dropout=self.word_dropout,
+        )  # fmt: skip
 
     def _outcome(self, how: Federated, seed: int, settings: dict[str, Any]) -> Outcome:
         folder = self._folder("federated", settings)

@@ -27,7 +27,6 @@ LEARNING = (
     "--federated-rounds 8 --federated-cohort 3 --federated-server-learning-rate 0.1 --federated-server-halving 8 "
     "--personal-rate 1"
 )
-MODEL = "model-words26-steps5-embedding6-units10-word_dropout0.0-seed0.tflite"
 Run = Callable[..., dict[str, Any]]
 
 
@@ -73,10 +72,11 @@ def split(modules: Any, corpus: Path) -> Any:
 
 
 @pytest.fixture
-def model(fixture_dir: Path, split: Any, tmp_path: Path) -> Path:
+def model(modules: Any, fixture_dir: Path, split: Any, tmp_path: Path) -> Path:
     """The model where a run in `tmp_path` looks for it: exporting one would take most of the time."""
     assert tuple(split.tokenizer.vocabulary) == Artifact.load(fixture_dir / "tiny.tflite").manifest.vocabulary
-    return shutil.copy(fixture_dir / "tiny.tflite", tmp_path / MODEL)
+    rows = modules("rows").Rows(None, tmp_path, tmp_path, 26, 5, 6, 10, 0.0, 0, print)
+    return shutil.copy(fixture_dir / "tiny.tflite", rows._model_path(0))
 
 
 @pytest.fixture
