@@ -30,8 +30,8 @@ COSTS = {"updates": "reported", "bytes_down": "bytes_down", "bytes_up": "bytes_u
 class Federated:
     """How the fleet learns; the fields are options of `edgewise simulate`."""
 
-    rounds: int = 1000
-    cohort: int = 8
+    rounds: int = 1600
+    cohort: int = 4
     epochs: int = 1
     learning_rate: float = 2.0
     max_examples: int = 64
@@ -39,8 +39,7 @@ class Federated:
     weighting: str = "uniform"
     algorithm: str = "fedadam"
     server_learning_rate: float = 0.02
-    server_halving: float = 200.0
-    server_weight_decay: float = 0.0025
+    server_halving: float = 320.0
     adaptivity: float = 1e-4
 
     def options(self) -> dict[str, Any]:
@@ -79,7 +78,7 @@ def train(
 
     result = edgewise.simulate(
         model, data_of(split, model), directory=folder, workers=workers or None, engine=engine, resume=resume,
-        on_round=told, seed=seed, evaluate_every=250, **how.options(),
+        on_round=told, seed=seed, evaluate_every=200, **how.options(),
     )  # fmt: skip
     curve = [
         {"round": row["version"], "top1": row["top1"], "top3": row["top3"]}
