@@ -101,14 +101,15 @@ def fitted(
         [{'round': '3', 'loss': '5.12'}]
     """
     kept = list(rows[0]) if rows else []
-
-    def needed() -> int:
-        return sum(max(len(name), *(len(row[name]) for row in rows)) for name in kept) + gap * len(kept) - 1
-
     for name in first_to_go:
-        if rows and needed() > width and name in kept:
+        if name in kept and _needed(rows, kept, gap) > width:
             kept.remove(name)
     return [{name: row[name] for name in kept} for row in rows]
+
+
+def _needed(rows: Sequence[Mapping[str, str]], names: Sequence[str], gap: int = 3) -> int:
+    """Return how many characters a table of these columns is wide."""
+    return sum(max(len(name), *(len(row[name]) for row in rows)) for name in names) + gap * len(names) - 1
 
 
 def devices_line(states: Sequence[str], width: int) -> Text:
@@ -191,8 +192,8 @@ class RoundsView:
 def rounds_table(rows: Sequence[Mapping[str, str]], title: str, width: int) -> Table:
     """Return the table of some rounds, given as `cells`, for a terminal of so many columns."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    shown = rows if width >= WIDE and fitted(rows, width) == list(map(dict, rows)) else None
-    shown = fitted([narrowed(row) for row in rows], width) if shown is None else shown
+    whole = width >= WIDE and (not rows or _needed(rows, list(rows[0])) <= width)
+    shown = rows if whole else fitted([narrowed(row) for row in rows], width)
     for heading in shown[0] if shown else ():
         table.add_column(heading, justify="left" if heading == "phase" else "right", no_wrap=True)
     for row in shown:

@@ -18,7 +18,7 @@ from edgewise.promises import spent_words
 from edgewise.recipes import recipe_options
 from edgewise.simulation.compare import applying, folder_of, variants
 from edgewise.simulation.population import PRESETS
-from edgewise.simulation.result import Result
+from edgewise.simulation.result import Result, committed_rounds
 from edgewise.simulation.run import COHORT, ENGINES, RUN, UNTRAINED, Options, Run, on_wire, open_run, options_of
 from edgewise.simulation.view import SimulationView, duration, summary
 from edgewise_wire.artifact import Artifact
@@ -30,7 +30,7 @@ STOPPED = 130  # what shells give a command that Ctrl-C ended
 DEFAULTS = Options()
 COMPARISON = "comparison.json"  # what a comparison was begun with: those of its runs that never began need it
 OF_THE_CALL = ("directory", "workers", "engine", "resume", "target", "as_json", "model")  # not of what is compared
-NOT_OPTIONS = ("model", "data", "directory", "workers", "engine", "resume", "compare_with", "target", "wire", "as_json")
+NOT_OPTIONS = (*OF_THE_CALL, "data", "compare_with", "wire")
 
 
 @click.command(short_help="Simulate a fleet on this machine, in virtual time.")
@@ -131,7 +131,7 @@ def _begin(given: dict[str, Any]) -> None:
         ModelError: if the model is none.
     """
     folder = given["directory"]
-    if (folder / COMPARISON).exists() or (folder / RUN).exists():
+    if _held(folder):
         raise InputError(f"{folder}: holds a simulation; go on with --resume, or choose another --dir")
     if given["model"] is None:
         raise ConfigError("simulate: expected a model; name its file with --model")
@@ -160,9 +160,13 @@ def _as_begun(given: dict[str, Any]) -> dict[str, Any]:
     return {**given, **own, "model": given["model"] or given["directory"] / UNTRAINED}
 
 
+def _held(folder: Path) -> bool:
+    """Return whether there is something to go on with."""
+    return (folder / RUN).exists() or (folder / COMPARISON).exists()
+
+
 def _how_to_go_on(folder: Path) -> str:
-    held = (folder / RUN).exists() or (folder / COMPARISON).exists()
-    return f" To go on: edgewise simulate --resume --dir {folder}" if held else ""
+    return f" To go on: edgewise simulate --resume --dir {folder}" if _held(folder) else ""
 
 
 def _one(given: dict[str, Any], folder: Path, variant: dict[str, Any], label: str = "") -> Result:
@@ -290,7 +294,7 @@ def as_json(result: Result, target: tuple[str, float] | None) -> dict[str, Any]:
     """Return what scripts read of a result."""
     found: dict[str, Any] = {
         "algorithm": result.algorithm,
-        "rounds": sum(bool(row["round"]) and row["phase"] == "committed" for row in result.history),
+        "rounds": committed_rounds(result.history),
         "hours": result.hours,
         "bytes_up": sum(row["bytes_up"] for row in result.history),
         "bytes_down": sum(row["bytes_down"] for row in result.history),

@@ -129,7 +129,5 @@ def load(path: Path) -> Checkpoint:
 
 def _spent(facts: dict[str, Any]) -> Spent:
     """Return what was released: nothing where the run was begun before simulations could promise anything."""
-    if "spent" not in facts:
-        return Spent()
-    asked, clip = facts["spent"]
+    asked, clip = facts.get("spent", Spent())
     return Spent(tuple(asked), clip)

@@ -14,6 +14,7 @@ from edgewise.simulation.run import begun, options_of, simulate
 from edgewise_coordinator.algorithms.registry import ALGORITHMS
 from edgewise_wire.errors import ConfigError
 
+SETTINGS = (*ALGORITHM_SETTINGS, "server_halving")  # what a label may say of its algorithm
 OF_THE_WORK = ("workers", "engine", "wire", "stop")  # of `simulate`, and no options of what is simulated
 
 
@@ -41,12 +42,12 @@ def _variant(label: str) -> dict[str, Any]:
         name, _, value = setting.partition("=")
         name = name.replace("-", "_")
         try:
-            if name not in (*ALGORITHM_SETTINGS, "server_halving"):
+            if name not in SETTINGS:
                 raise ValueError
             found[name] = int(value) if name == "fleet_size" else float(value)
         except ValueError:
             raise ConfigError(
-                f"compare {label!r}: {setting!r} is no setting; expected NAME=NUMBER of {', '.join(ALGORITHM_SETTINGS)}"
+                f"compare {label!r}: {setting!r} is no setting; expected NAME=NUMBER of {', '.join(SETTINGS)}"
             ) from None
     return found
 

@@ -16,7 +16,7 @@ import numpy as np
 from edgewise.live import counted, megabytes
 from edgewise.promises import spent_words
 from edgewise.simulation.plots import SHARES, choose_metric, curves, spread
-from edgewise.simulation.result import DeviceTable, Row, metric_names
+from edgewise.simulation.result import DeviceTable, Row, committed_rounds, metric_names
 from edgewise.simulation.run import DEVICES, ROUNDS, RUN
 from edgewise.simulation.view import duration, heading, value
 from edgewise_wire.errors import DataError
@@ -140,7 +140,7 @@ def _summary(runs: Sequence[Told]) -> str:
         rows.append(
             [
                 run.label,
-                str(sum(bool(r["round"]) and r["phase"] == "committed" for r in run.history)),
+                str(committed_rounds(run.history)),
                 *(value(m, last.get(m)) for m in metrics),
                 duration(run.history[-1]["hours"]),
                 *(megabytes(sum(row[name] for row in run.history)) for name in ("bytes_up", "bytes_down")),

@@ -78,7 +78,7 @@ class Result:
     def __repr__(self) -> str:
         last = self.measured[-1] if self.measured else {}
         found = "".join(f", {name} {last[name]:.4g}" for name in metric_names([last]))
-        rounds = sum(bool(row["round"]) and row["phase"] == "committed" for row in self.history)
+        rounds = committed_rounds(self.history)
         return f"Result({self.algorithm}, rounds {rounds}{found}, complete {self.complete}, {self.directory})"
 
     @property
@@ -128,6 +128,11 @@ class Result:
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self.history)
+
+
+def committed_rounds(history: Sequence[Row]) -> int:
+    """Return how many training rounds of a history made a version; round 0 is before training."""
+    return sum(bool(row["round"]) and row["phase"] == "committed" for row in history)
 
 
 def metric_names(history: Sequence[Row]) -> list[str]:

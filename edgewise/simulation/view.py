@@ -14,7 +14,7 @@ from rich.table import Table
 
 from edgewise.live import METRIC_NAMES, cells, counted, fitted, megabytes, number, percent, rounds_table
 from edgewise.simulation.plots import SHARES
-from edgewise.simulation.result import Result, Row, metric_names
+from edgewise.simulation.result import Result, Row, committed_rounds, metric_names
 
 ROWS_SHOWN = 8  # of the latest rounds, above the bar
 BAR, BESIDE_BAR = 40, 48  # characters: of the bar at most, and of what stands beside it
@@ -134,10 +134,9 @@ def summary(results: Mapping[str, Result], width: int = 0) -> Table:
 def line(result: Result, metrics: Sequence[str]) -> list[str]:
     """Return the cells of one result."""
     rows: Sequence[Row] = result.history
-    committed = sum(bool(row["round"]) and row["phase"] == "committed" for row in rows)
     reports, asked = (sum(row[name] for row in rows) for name in ("reported", "selected"))
     return [
-        str(committed),
+        str(committed_rounds(rows)),
         *(value(name, result.measured[-1].get(name) if result.measured else None) for name in metrics),
         duration(result.hours),
         megabytes(sum(row["bytes_up"] for row in rows)),

@@ -147,21 +147,19 @@ class NextWordModule:
     def functions(self) -> dict[str, Any]:
         """Return the concrete functions of `train`, `evaluate` and `infer`."""
         config = self.config
-        tokens, labels = _ids("tokens", config.batch, config.steps), _ids("labels", config.batch, config.steps)
-        weight = tf.TensorSpec((config.batch, config.steps), tf.float32, name="weight")
         trains = {
             variant.signature: self._train_variant(variant.steps, variant.rows) for variant in config.train_variants
         }
         corrected = {}
         if config.corrected:
             mu = tf.TensorSpec((), tf.float32, name="mu")
-            function = self._train_corrected().get_concrete_function(*self._training(config.steps), mu)
+            function = self._train_corrected().get_concrete_function(*self._training(config.steps, mu))
             corrected = {"train_corrected": function}
         return {
             "train": self._train().get_concrete_function(*self._training(config.steps)),
             **trains,
             **corrected,
-            "evaluate": self._evaluate().get_concrete_function(tokens, labels, weight),
+            "evaluate": self._evaluate().get_concrete_function(*self._batch(config.steps)),
             "infer": self._infer().get_concrete_function(_ids("tokens", 1, config.steps)),
         }
 
@@ -191,13 +189,16 @@ class NextWordModule:
     def _train_variant(self, steps: int, rows: int) -> Any:
         return self._train(rows).get_concrete_function(*self._training(steps))
 
-    def _training(self, steps: int) -> list[Any]:
-        """Return what a training step takes; the seed is left out where nothing is drawn."""
+    def _batch(self, steps: int) -> list[Any]:
         batch = self.config.batch
         weight = tf.TensorSpec((batch, steps), tf.float32, name="weight")
+        return [_ids("tokens", batch, steps), _ids("labels", batch, steps), weight]
+
+    def _training(self, steps: int, *further: Any) -> list[Any]:
+        """Return what a training step takes; the seed is left out where nothing is drawn."""
         rate = tf.TensorSpec((), tf.float32, name="learning_rate")
         seed = [tf.TensorSpec((), tf.int32, name="seed")] if self.config.word_dropout else []
-        return [_ids("tokens", batch, steps), _ids("labels", batch, steps), weight, rate, *seed]
+        return [*self._batch(steps), rate, *further, *seed]
 
     def _parameters(self) -> cifg.Parameters:
         return cifg.Parameters(*(weight.variable.read_value() for weight in self.weights))
@@ -214,10 +215,11 @@ class NextWordModule:
         return tf.function(train, autograph=False)
 
     def _train_corrected(self) -> Any:
-        def train(tokens: Any, labels: Any, weight: Any, learning_rate: Any, *further: Any) -> dict[str, Any]:
-            *seed, mu = further
+        def train(
+            tokens: Any, labels: Any, weight: Any, learning_rate: Any, mu: Any, seed: Any = None
+        ) -> dict[str, Any]:
             parameters = self._parameters()
-            read = with_words_dropped(tokens, self.config.word_dropout, *seed)
+            read = with_words_dropped(tokens, self.config.word_dropout, seed)
             step = self._step(parameters, read, labels, weight, learning_rate)
             keep = 1.0 - learning_rate * mu
             for entry, offset, value, change in zip(self.weights, self.offsets, parameters, step.changes, strict=True):

@@ -14,8 +14,10 @@ import pytest
 
 from edgewise.cli import main
 from edgewise.commands import simulate as commands
+from edgewise.simulation.compare import variants
 from edgewise.simulation.result import DeviceTable
 from edgewise_wire.artifact import Artifact
+from edgewise_wire.errors import ConfigError
 from simulated import people
 
 
@@ -123,6 +125,12 @@ def test_a_comparison_that_was_stopped_goes_on_as_it_was_begun(
     assert ran("simulate", "--resume", "--dir", tmp_path / "fedavg", "--rounds", 1) == 2
     assert "--rounds 1:" in (err := capsys.readouterr().err)
     assert "has made 2 already" in err
+
+
+def test_a_label_may_say_how_the_servers_rate_falls() -> None:
+    assert variants("fedavg,fedadam:server-halving=5")["fedadam:server-halving=5"]["server_halving"] == 5.0
+    with pytest.raises(ConfigError, match=r"NAME=NUMBER of .*server_halving"):
+        variants("fedavg,fedadam:halving=5")
 
 
 def test_what_is_refused_leaves_no_folder(

@@ -184,3 +184,4 @@ def test_reports_of_an_abandoned_round_went_up_all_the_same(fixture_dir: Path) -
         assert row["bytes_up"] == came * size
         assert row["reported"] == 0
     assert any(row["bytes_up"] for row in abandoned)
+    assert repr(found).startswith("Result(fedavg, rounds 1, complete True, ")
