@@ -75,14 +75,29 @@ def test_by_size_draws_the_first_in_proportion_to_the_examples() -> None:
     assert "d00" not in found
 
 
-def test_by_size_is_drawing_in_turn_without_replacement() -> None:
-    """Against NumPy's own sequential sampler, for the chance that each of three sizes is among two."""
-    sizes = [Candidate("a", 1), Candidate("b", 2), Candidate("c", 5)]
-    found = draws(by_size, sizes, 2, 6000)
-    rng = np.random.default_rng(9)
-    turns = Counter(i for _ in range(6000) for i in rng.choice(3, 2, replace=False, p=np.array([1, 2, 5]) / 8))
-    for i, name in enumerate("abc"):
-        assert abs(found[name] - turns[i]) < 5 * np.sqrt(2 * 6000 * 0.25)
+@pytest.mark.parametrize(
+    ("sizes", "count", "chances"),
+    [
+        ([1, 2, 5, 4, 3], 2, [2 / 15, 4 / 15, 10 / 15, 8 / 15, 6 / 15]),
+        ([1, 2, 5], 2, [1 / 3, 2 / 3, 1]),  # 2 · 5 / 8 is more than 1: the third is certain, the others share a place
+        ([1, 1, 4, 20, 9], 3, [1 / 6, 1 / 6, 4 / 6, 1, 1]),  # only without the fourth is the fifth certain
+        ([3, 3, 3, 3], 3, [3 / 4] * 4),
+        ([1, 1, 2], 2, [1 / 2, 1 / 2, 1]),  # exactly 1
+    ],
+)
+def test_by_size_draws_each_with_a_chance_in_proportion_to_its_examples(
+    sizes: list[int], count: int, chances: list[float]
+) -> None:
+    candidates, times = [Candidate(f"d{i}", size) for i, size in enumerate(sizes)], 4000
+    found = draws(by_size, candidates, count, times)
+    for i, chance in enumerate(chances):
+        assert abs(found[f"d{i}"] - times * chance) <= 5 * np.sqrt(times * chance * (1 - chance))
+
+
+def test_by_size_holds_out_with_the_largest_counts_that_a_device_can_claim() -> None:
+    claims = [Candidate(f"d{i:04}", 2**32 - 1 - i) for i in range(2000)]
+    chosen = by_size(claims, 900, round_generator(0, 1))
+    assert len(set(chosen)) == 900
 
 
 def test_by_size_takes_those_without_examples_last() -> None:
