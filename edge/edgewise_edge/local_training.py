@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol, TypeAlias, TypeVar
@@ -275,11 +275,13 @@ def evaluate_locally(
 Result = TypeVar("Result")
 
 
-def run_to_end(work: Generator[Step, None, Result]) -> Result:
-    """Drive local training or evaluation to its end and return what it yields there."""
+def run_to_end(work: Generator[Step, None, Result], between: Callable[[], None] | None = None) -> Result:
+    """Drive local training or evaluation to its end and return what it yields there; `between` is called each batch."""
     while True:
         try:
             next(work)
+            if between is not None:
+                between()
         except StopIteration as end:
             result: Result = end.value
             return result

@@ -77,7 +77,7 @@ NOT_OPTIONS = (*OF_THE_CALL, "data", "compare_with", "wire")
 @click.option("--offline-grace", default=20.0, show_default=True, help="Virtual seconds that a device may be offline.")
 @click.option("--max-abandoned", default=DEFAULTS.max_abandoned, show_default=True, help="Abandoned rounds in a row.")
 @click.option("--seed", default=0, show_default=True, help="Of everything that is drawn.")
-@click.option("--workers", type=int, help="Processes with one interpreter each. [default: one a core]")
+@click.option("--workers", type=int, help="Processes that train, this one included. [default: one a core]")
 @click.option("--engine", default="local", show_default=True, type=click.Choice(ENGINES), help="Where devices train.")
 @click.option(
     "--dir", "directory", default=Path("runs/simulation"), show_default=True, type=click.Path(path_type=Path),

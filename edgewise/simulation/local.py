@@ -1,8 +1,9 @@
-"""Worker processes on this machine: jobs go through pipes, vectors and sums through shared memory.
+"""Workers on this machine, this process and others: jobs go through pipes, vectors and sums through shared memory.
 
-Workers are plain child processes (`python -m edgewise.simulation.local`), not `multiprocessing` ones: a user's script
-is not run again in each of them. One that dies is noticed by its pipe; another takes its place, and whatever it had
-added to its sum is done again.
+This process works as the others do, instead of waiting for them: one interpreter less, one start less, and a round of
+a small model is not spent on waking processes. The others are plain child processes (`worker_process`), not
+`multiprocessing` ones: a user's script is not run again in each of them. One that dies is noticed by its pipe; another
+takes its place, and whatever it had added to its sum is done again.
 """
 
 from __future__ import annotations
@@ -12,14 +13,13 @@ import logging
 import os
 import pickle
 import selectors
-import signal
 import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from edgewise.simulation.engines import Partial, chunks
 from edgewise.simulation.jobs import Done, Job, Measured, Setup
 from edgewise.simulation.shared import Handle, SharedArray, share
 from edgewise.simulation.worker import Worker
+from edgewise.simulation.worker_process import Described, News
 from edgewise_coordinator.exact_sum import ExactSum
 from edgewise_wire.errors import RunError
 from edgewise_wire.weights import Flat
@@ -37,14 +38,31 @@ log = logging.getLogger("edgewise.simulation")
 AHEAD = 2  # pieces of work that a worker holds: it never waits for the next one
 DEATHS_MAX = 3  # of workers over one and the same piece of work, before the run gives up
 PATIENCE_SECONDS = 2.0  # for workers to end by themselves
+LISTEN_SECONDS = 0.01  # how long, about, an answer may lie there while this process trains
 
 
-class News(NamedTuple):
-    """What a worker must know before its next piece of work: where its sum stands, what to read, to begin anew."""
+class _MetError(Exception):
+    """An error that was met while this process was in the middle of a device's training, which is not to blame."""
 
-    sum: Handle | None = None
-    vectors: dict[str, Handle] | None = None
-    zero: bool = False
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class _Listening:
+    """Listens to the others between two steps of this process's own, if it has not done so for a while."""
+
+    def __init__(self, listen: Callable[[float | None], None]) -> None:
+        self._listen, self._due = listen, time.perf_counter() + LISTEN_SECONDS
+
+    def __call__(self) -> None:
+        if time.perf_counter() < self._due:
+            return
+        try:
+            self._listen(0)
+        except Exception as error:
+            raise _MetError(error) from None
+        self._due = time.perf_counter() + LISTEN_SECONDS
 
 
 class _Process:
@@ -54,7 +72,7 @@ class _Process:
         self.number = number
         ours, theirs = os.pipe(), os.pipe()  # to it, from it
         self._process = subprocess.Popen(  # noqa: S603  our own module
-            [sys.executable, "-m", "edgewise.simulation.local", str(ours[0]), str(theirs[1])],
+            [sys.executable, "-m", "edgewise.simulation.worker_process", str(ours[0]), str(theirs[1])],
             stdin=subprocess.DEVNULL,
             pass_fds=(ours[0], theirs[1]),
             start_new_session=True,  # Ctrl-C is for the simulation, which ends its workers itself
@@ -102,7 +120,7 @@ class _Process:
 
 
 class LocalWorkers:
-    """`workers` processes with one interpreter each."""
+    """This process and `workers` - 1 others, with one interpreter each."""
 
     def __init__(self, setup: Setup, data: TaskData, workers: int, size: int) -> None:
         self.workers = workers
@@ -114,10 +132,11 @@ class LocalWorkers:
         self._selector = selectors.DefaultSelector()
         self._processes: list[_Process] = []
         try:
-            self._sums += [SharedArray.make((size,), np.int64) for _ in range(workers)]
+            self._sums += [SharedArray.make((size,), np.int64) for _ in range(workers - 1)]
             self._hello = pickle.dumps((setup, self._described(data)), pickle.HIGHEST_PROTOCOL)
-            for number in range(workers):
+            for number in range(workers - 1):
                 self._processes.append(self._start(number))
+            self._here = Worker(setup, data)  # after the others, which start meanwhile
         except BaseException:  # Ctrl-C, too: shared memory outlives who made it
             self.close()
             raise
@@ -129,7 +148,7 @@ class LocalWorkers:
             return data
         self._arrays = share(inner.arrays)
         handles = {name: one.handle for name, one in self._arrays.items()}
-        return _Described(list(inner.devices), handles, len(data.devices) if isinstance(data, RepeatedData) else 0)
+        return Described(list(inner.devices), handles, len(data.devices) if isinstance(data, RepeatedData) else 0)
 
     def _start(self, number: int) -> _Process:
         made = _Process(number, self._hello)
@@ -142,7 +161,7 @@ class LocalWorkers:
 
     @property
     def pids(self) -> list[int]:
-        """The workers' process numbers."""
+        """The numbers of the other processes."""
         return [one.pid for one in self._processes]
 
     def publish(self, vectors: Mapping[str, Flat]) -> None:
@@ -165,14 +184,19 @@ class LocalWorkers:
             process.news = process.news._replace(zero=True)
             process.finished.clear()
         found: dict[int, Done] = {}
+        bits = np.zeros(self._here.size, np.int64)
+        total, vectors = ExactSum(self._here.size, bits), {name: one.array for name, one in self._vectors.items()}
 
         def take(answers: list[tuple[Any, ...]]) -> None:
             found.update({one[0]: Done._make(one) for one in answers})
 
-        ends = self._work("train", list(map(tuple, jobs)), take, redo=True)
+        def here(piece: list[Any]) -> list[Done]:
+            return self._here.train(map(Job._make, piece), vectors, total)
+
+        ends = self._work("train", list(map(tuple, jobs)), take, here, redo=True)
         # A worker that got nothing to do may not have set its sum back yet: nothing of it is read.
         sums = [Partial(self._sums[number].array, terms, weight) for number, (terms, weight) in ends.items() if terms]
-        return [found[job.device] for job in jobs], sums
+        return [found[job.device] for job in jobs], [*sums, Partial(bits, total.terms, total.weight)]
 
     def measure(self, devices: Sequence[int], version: int) -> list[Measured]:
         """Measure; see `Engine`."""
@@ -181,7 +205,11 @@ class LocalWorkers:
         def take(answers: list[Measured]) -> None:
             found.update({one.device: one for one in answers})
 
-        self._work("measure", list(devices), take, extra=f"weights/{version}")
+        def here(piece: list[Any]) -> list[Measured]:
+            return self._here.measure(piece, self._vectors[name].array)
+
+        name = f"weights/{version}"
+        self._work("measure", list(devices), take, here, extra=name)
         return [found[device] for device in devices]
 
     def close(self) -> None:
@@ -199,19 +227,19 @@ class LocalWorkers:
         kind: str,
         items: list[Any],
         take: Callable[[list[Any]], None],
+        here: Callable[[list[Any]], list[Any]],
         *,
         extra: object = None,
         redo: bool = False,
     ) -> dict[int, tuple[int, float]]:
-        """Hand out `items` until all are done, and return where each worker's sum stands."""
+        """Hand out `items` until all are done, `here` as well; return where each other process's sum stands."""
         began, ends = time.perf_counter(), dict[int, tuple[int, float]]()
         size = chunks(len(items), self.workers, self._seconds.get(kind))
         todo = deque(items[at : at + size] for at in range(0, len(items), size))
         deaths: dict[int, int] = {}
-        for process in self._processes:
-            self._fill(process, kind, todo, extra)
-        while any(process.pending for process in self._processes):
-            for key, _ in self._selector.select():
+
+        def listen(seconds: float | None) -> None:
+            for key, _ in self._selector.select(seconds):
                 process = key.data
                 try:
                     answer = pickle.loads(process.inn.recv_bytes())  # noqa: S301  our own worker's
@@ -227,6 +255,17 @@ class LocalWorkers:
                 process.finished.append(process.pending.popleft())
                 take(results)
                 self._fill(process, kind, todo, extra)
+
+        for process in self._processes:
+            self._fill(process, kind, todo, extra)
+        self._here.between = _Listening(listen)
+        try:
+            while todo or any(process.pending for process in self._processes):
+                if todo:
+                    take(here(todo.popleft()))
+                listen(0 if todo else None)
+        except _MetError as met:
+            raise met.error from None
         self._seconds[kind] = (time.perf_counter() - began) * self.workers / max(1, len(items))
         return ends
 
@@ -251,87 +290,3 @@ class LocalWorkers:
             self._sums[dead.number].array[...] = 0
             self._processes[dead.number].news = self._processes[dead.number].news._replace(zero=True)
         return [*dead.pending, *(dead.finished if redo else ())]
-
-
-class _Described:
-    """How a worker finds an `ArrayData` in shared memory."""
-
-    def __init__(self, devices: list[str], handles: dict[str, Handle], repeated: int) -> None:
-        self.devices, self.handles, self.repeated = devices, handles, repeated
-
-    def open(self) -> tuple[TaskData, list[SharedArray]]:
-        """Return the data, and what must be held on to while it is used."""
-        attached = {name: SharedArray.attach(handle) for name, handle in self.handles.items()}
-        data = ArrayData.of_arrays(self.devices, {name: one.array for name, one in attached.items()})
-        return (RepeatedData(data, self.repeated) if self.repeated else data), list(attached.values())
-
-
-def serve(inn: Connection, out: Connection) -> None:
-    """Be a worker until the pipe closes."""
-    held: list[SharedArray] = []
-    try:
-        setup, data = pickle.loads(inn.recv_bytes())  # noqa: S301  our own parent's
-        if isinstance(data, _Described):
-            data, held = data.open()
-        worker = Worker(setup, data)
-    except EOFError:
-        return
-    except BaseException as error:
-        _answer(out, error)
-        raise
-    desk = _Desk(worker, held)
-    while True:
-        try:
-            kind, piece, extra, news = pickle.loads(inn.recv_bytes())  # noqa: S301
-        except EOFError:
-            return
-        try:
-            desk.hear(News(*news))
-            _answer(out, desk.train(piece) if kind == "train" else desk.measure(piece, extra))
-        except BaseException as error:
-            _answer(out, error)
-            raise
-
-
-class _Desk:
-    """A worker with what lies in shared memory before it."""
-
-    def __init__(self, worker: Worker, held: list[SharedArray]) -> None:
-        self._worker = worker
-        self._held = held  # what its examples stand in
-        self._total = ExactSum(0)
-        self._bits: SharedArray | None = None
-        self._vectors: dict[str, SharedArray] = {}
-
-    def hear(self, news: News) -> None:
-        """Take note of what is new."""
-        if news.sum is not None:
-            self._bits = SharedArray.attach(news.sum)
-        if news.vectors is not None:
-            known = {one.handle: one for one in self._vectors.values()}
-            self._vectors = {name: known.get(h) or SharedArray.attach(h) for name, h in news.vectors.items()}
-        if news.zero and self._bits is not None:
-            self._bits.array[...] = 0
-            self._total = ExactSum(self._worker.size, self._bits.array)
-
-    def train(self, piece: list[Any]) -> tuple[list[Any], int, float]:
-        """Train devices into the sum; return what came of each, as plain tuples, and where the sum stands."""
-        vectors = {name: one.array for name, one in self._vectors.items()}
-        done = self._worker.train(map(Job._make, piece), vectors, self._total)
-        return list(map(tuple, done)), self._total.terms, self._total.weight
-
-    def measure(self, piece: list[int], name: str) -> tuple[list[Any], int, float]:
-        """Measure devices."""
-        return self._worker.measure(piece, self._vectors[name].array), 0, 0.0
-
-
-def _answer(out: Connection, what: object) -> None:
-    with contextlib.suppress(BrokenPipeError):  # the simulation is gone; the next read ends this worker
-        out.send_bytes(pickle.dumps(what, pickle.HIGHEST_PROTOCOL))
-
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    from edgewise.simulation import local  # this module under its own name, by which things are pickled
-
-    local.serve(Connection(int(sys.argv[1]), writable=False), Connection(int(sys.argv[2]), readable=False))

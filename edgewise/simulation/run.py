@@ -150,7 +150,7 @@ class Run:
         data: of the devices; brought to `options.devices` of them.
         options: what is simulated.
         directory: where everything goes.
-        workers: processes; one a core if left out.
+        workers: processes that train, this one included; one a core if left out.
         engine: `local`, `inline` or `ray`.
         resume: go on with what is in the directory; else it must hold no run.
         source: what named the data, to find them again.
@@ -334,7 +334,7 @@ def make_engine(kind: str, setup: Setup, data: TaskData, workers: int | None, si
     count = workers if workers is not None else (os.cpu_count() or 1)
     if count < 1:
         raise ConfigError(f"workers: expected at least 1, got {count}")
-    if kind == "inline":
+    if kind == "inline" or (kind == "local" and count == 1):
         return Inline(setup, data)
     if kind == "ray":
         from edgewise.simulation.ray_workers import RayWorkers
@@ -373,7 +373,7 @@ def simulate(
         data: what the devices hold. A `TaskData`; for a next-word model also texts by person, or the path of a file
             or folder that `edgewise device import` reads; see `edgewise.simulation.sources.open_data` for more.
         directory: where the run's files go; a temporary one that is gone at the end if left out.
-        workers: processes with one interpreter each; one a core if left out.
+        workers: processes with one interpreter each, this one included; one a core if left out.
         engine: `local` processes, `inline` in this process, or `ray`: actors on a Ray cluster.
         wire: run the real coordinator and real agents over a broker in memory instead (see `wire`); slower, for up to
             200 devices of the `ideal` fleet. Resuming needs the same arguments again.

@@ -6,7 +6,7 @@ It knows neither pipes nor shared memory; `local`, `inline` and `ray_engine` bri
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,10 @@ NORM_SLACK = 1e-3  # a float32 sum of a million squares is good to about 1e-4
 
 
 class Worker:
-    """One resident interpreter, and everything that a job needs besides its weights."""
+    """One resident interpreter, and everything that a job needs besides its weights.
+
+    `between` is called after every batch, for who has something else to look after.
+    """
 
     def __init__(self, setup: Setup, data: TaskData) -> None:
         self.setup = setup
@@ -54,6 +57,7 @@ class Worker:
         self._views: tuple[Flat, Weights] | None = None
         self._change: Flat = np.empty(self.parameters, np.float32)  # one for all: memory that comes and goes is slow
         self._generators = DeviceGenerators(setup.seed, data.devices)
+        self.between: Callable[[], None] = _nothing
 
     @property
     def size(self) -> int:
@@ -78,8 +82,8 @@ class Worker:
         found = []
         for device in devices:
             examples = self._examples(device, held_out=True)
-            sums = run_to_end(evaluate_locally(self.trainer, weights, examples)).sums if len(examples) else {}
-            found.append(Measured(device, dict(sums)))
+            work = evaluate_locally(self.trainer, weights, examples)
+            found.append(Measured(device, dict(run_to_end(work, self.between).sums) if len(examples) else {}))
         return found
 
     def _train(self, job: Job, rng: np.random.Generator, vectors: Vectors, total: ExactSum) -> Done:
@@ -108,7 +112,8 @@ class Worker:
                 correction=self._correction(job, vectors),
                 named=self._named(weights),
                 out=self._change,
-            )
+            ),
+            self.between,
         )
         if local.control is not None and self.states is not None:
             self.states.save(CONTROL, job.device, job.round_id, local.control, job.control_round)
@@ -164,6 +169,10 @@ class Worker:
 
     def _examples(self, device: int, *, held_out: bool) -> Examples:
         return examples_for(self.data.rows(device, held_out=held_out), self.trainer.manifest)
+
+
+def _nothing() -> None:
+    """Have nothing else to look after."""
 
 
 def _norm(update: Flat) -> float:

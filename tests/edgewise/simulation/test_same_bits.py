@@ -22,6 +22,7 @@ from edgewise_edge.local_training import device_generator, run_to_end, train_loc
 from edgewise_edge.next_word import examples_for
 from edgewise_edge.trainer import Trainer
 from edgewise_wire.artifact import Artifact
+from edgewise_wire.errors import RunError
 from edgewise_wire.weights import flatten, parameters
 from memory_fleet import MemoryFleet
 from simulated import bits, people, simulated
@@ -128,7 +129,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_devices_are_done_again(
         return take(self, jobs)
 
     monkeypatch.setattr(LocalWorkers, "train", train)
-    found = simulated(fixture_dir, rounds=4, cohort=5, engine="local", workers=2)
+    found = simulated(fixture_dir, rounds=4, cohort=5, engine="local", workers=3)
     assert bits(found) == bits(undisturbed)
     assert len(set(started)) == 4
 
@@ -148,19 +149,17 @@ def test_a_worker_killed_after_it_has_summed_counts_nothing_twice(
 
     monkeypatch.setattr(LocalWorkers, "_fill", watched)
     monkeypatch.setattr("edgewise.simulation.local.chunks", lambda *_: 1)
-    found = simulated(fixture_dir, rounds=1, cohort=5, engine="local", workers=1)
+    found = simulated(fixture_dir, rounds=1, cohort=5, engine="local", workers=2)
     assert asked
     assert bits(found) == bits(undisturbed)
 
 
 def test_a_worker_that_dies_again_and_again_ends_the_run(fixture_dir: Path, tmp_path: Path) -> None:
-    from edgewise_wire.errors import RunError
-
     artifact = Artifact.load(fixture_dir / "tiny.tflite")
     data = text_data(people(), artifact.manifest)
     chosen = plan(defaults())
     setup = Setup(str(fixture_dir / "tiny.tflite"), chosen.algorithm.client, defaults(), TrainingSettings(), 0)
-    engine = make_engine("local", setup, data, 1, parameters(artifact.manifest.weights))
+    engine = make_engine("local", setup, data, 2, parameters(artifact.manifest.weights))
     assert isinstance(engine, LocalWorkers)
     start = LocalWorkers._start
 
@@ -177,6 +176,22 @@ def test_a_worker_that_dies_again_and_again_ends_the_run(fixture_dir: Path, tmp_
     finally:
         LocalWorkers._start = start  # type: ignore[method-assign]
         engine.close()
+
+
+def test_what_becomes_of_the_others_is_no_fault_of_the_device_that_trains_here(
+    fixture_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = LocalWorkers.train
+
+    def train(self: LocalWorkers, jobs: Any) -> Any:
+        os.kill(self.pids[0], signal.SIGKILL)
+        return take(self, jobs)
+
+    monkeypatch.setattr(LocalWorkers, "train", train)
+    monkeypatch.setattr("edgewise.simulation.local.DEATHS_MAX", 0)
+    monkeypatch.setattr("edgewise.simulation.local.LISTEN_SECONDS", 0.0)  # the death is met between two batches
+    with pytest.raises(RunError, match="died 1 times"):
+        simulated(fixture_dir, cohort=5, engine="local", workers=2)
 
 
 def test_shared_memory_goes_if_ctrl_c_comes_while_workers_start(
@@ -197,7 +212,7 @@ def test_shared_memory_goes_if_ctrl_c_comes_while_workers_start(
     monkeypatch.setattr(LocalWorkers, "_start", interrupted)
     monkeypatch.setattr(SharedArray, "make", noted)
     with pytest.raises(KeyboardInterrupt):
-        simulated(fixture_dir, engine="local", workers=2)
+        simulated(fixture_dir, engine="local", workers=3)
     assert handles
     for handle in handles:
         with pytest.raises(FileNotFoundError):
