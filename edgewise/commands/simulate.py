@@ -68,7 +68,9 @@ NOT_OPTIONS = (*OF_THE_CALL, "data", "compare_with", "wire")
 @click.option("--trace", default="", help="A CSV or JSON file that says when devices are available.")
 @click.option("--evaluate-every", default=1, show_default=True, help="Rounds between evaluations, 0 for never.")
 @click.option("--evaluation-devices", default=0, help="Most devices that measure, always the same ones. [default: all]")
-@click.option("--target", help="METRIC=VALUE: say after how many rounds and virtual hours it was reached.")
+@click.option(
+    "--target", help="METRIC=VALUE: say when it was reached, in rounds and virtual hours, or that it was not."
+)
 @click.option(
     "--selection-timeout", default=DEFAULTS.selection_timeout, show_default=True,
     help="Virtual seconds to wait for enough devices.",

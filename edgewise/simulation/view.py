@@ -95,7 +95,8 @@ class SimulationView:
         if self._live is None and (row.get("evaluated") or row["round"] % 100 == 0):
             measured = [f"{heading(name)} {value(name, row[name])}" for name in metric_names([row])]
             place = f"round {row['round']}" if row["round"] == row["version"] else f"version {row['version']}"
-            words = [f"{who}{place} of {self._total}", *measured, f"{duration(row['hours'])} virtual"]
+            took = [f"{duration(row['hours'])} virtual"] if row["hours"] else []
+            words = [f"{who}{place} of {self._total}", *measured, *took]
             self.console.print("  ".join(words), soft_wrap=True, highlight=False)
 
     def table(self) -> Table:
@@ -103,7 +104,10 @@ class SimulationView:
         rows = list(self._rows)
         names = list(dict.fromkeys(name for row in rows for name in metric_names([row]) if name != "loss"))
         title = f"{self._label + ': ' if self._label else ''}{self._done} of {counted(self._total, 'round')}"
-        return rounds_table([_cells(row, names) for row in rows], title, self.console.width)
+        shown = [_cells(row, names) for row in rows]
+        if not any(row["hours"] for row in rows):  # an ideal fleet takes no time
+            shown = [{name: cell for name, cell in one.items() if name != "virtual"} for one in shown]
+        return rounds_table(shown, title, self.console.width)
 
     def _drawn(self) -> RenderableType:
         return Group(self.table(), self._bar) if self._rows else self._bar

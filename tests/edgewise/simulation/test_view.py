@@ -38,6 +38,16 @@ def test_the_latest_rounds_stand_in_the_table_of_every_live_view() -> None:
     assert " 22 " not in text  # only the latest eight
 
 
+def test_of_a_fleet_that_takes_no_time_no_time_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    view = SimulationView(3)
+    view.console = Console(width=120, stderr=True)
+    view.add(row(1, evaluated=5, loss=1.5, hours=0.0))
+    view.console.print(view.table())
+    told = capsys.readouterr().err
+    assert "round 1 of 3" in told
+    assert "virtual" not in told
+
+
 def test_where_nobody_watches_a_measured_round_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     with SimulationView(3) as view:
         view.add(row(1, evaluated=5, loss=1.5, accuracy=0.5))
