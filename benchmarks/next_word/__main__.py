@@ -61,7 +61,7 @@ def arguments() -> argparse.Namespace:
             group.add_argument(option, type=type(field.default), default=field.default, help="[%(default)s]")
     add("--amounts", default="", help="also a curve over the amount of text: shares such as 0.25,0.5,1")
     add("--amounts-epochs", type=int, help="for that curve, at the whole text [as --central-epochs]")
-    add("--workers", type=int, help="processes of the simulator, 0 for this one [one a core]")
+    add("--workers", type=int, help="processes of the simulator, 1 for this one alone [one a core]")
     add("--figure", type=Path, help="draw recall by round there, as SVG")
     add("--json", action="store_true", help="end with one JSON line")
     return parser.parse_args()

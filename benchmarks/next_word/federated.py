@@ -23,6 +23,7 @@ from edgewise_wire.weights import Flat, flatten
 
 DEVICE = "person-{:03}"
 ADAPTIVE = ("fedadam", "fedyogi", "fedadagrad")
+MEASURED = 16  # times, on the way
 COSTS = {"updates": "reported", "bytes_down": "bytes_down", "bytes_up": "bytes_up"}  # to a row's own names
 
 
@@ -69,7 +70,6 @@ def train(
     model: Path, split: Split, how: Federated, seed: int, folder: Path, workers: int | None, say: Callable[[str], None]
 ) -> Outcome:
     """Return what the simulated fleet comes to; goes on with what `folder` holds."""
-    engine, resume = "local" if workers != 0 else "inline", begun(folder)
 
     def told(row: Any) -> None:
         if row.get("top1") is not None:
@@ -77,8 +77,8 @@ def train(
                 f"top-3 {100 * row['top3']:.2f} % on validation text")  # fmt: skip
 
     result = edgewise.simulate(
-        model, data_of(split, model), directory=folder, workers=workers or None, engine=engine, resume=resume,
-        on_round=told, seed=seed, evaluate_every=200, **how.options(),
+        model, data_of(split, model), directory=folder, workers=workers, resume=begun(folder), on_round=told,
+        seed=seed, evaluate_every=max(1, how.rounds // MEASURED), **how.options(),
     )  # fmt: skip
     curve = [
         {"round": row["version"], "top1": row["top1"], "top3": row["top3"]}

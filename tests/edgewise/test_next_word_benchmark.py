@@ -21,7 +21,7 @@ from edgewise_wire.weights import flatten, parameters
 ROOT = Path(__file__).parents[2]
 BENCHMARK = ROOT / "benchmarks/next_word"
 PEOPLE = 4
-SIZES = "--words 26 --steps 5 --embedding 6 --units 10 --word-dropout 0 --seeds 1 --workers 0"
+SIZES = "--words 26 --steps 5 --embedding 6 --units 10 --word-dropout 0 --seeds 1 --workers 1"
 LEARNING = (
     "--central-epochs 30 --central-learning-rate 0.05 --central-weight-decay 0 "
     "--federated-rounds 8 --federated-cohort 3 --federated-server-learning-rate 0.1 --federated-server-halving 8 "
