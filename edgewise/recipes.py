@@ -13,6 +13,7 @@ from edgewise_coordinator.aggregators.base import Aggregator
 from edgewise_coordinator.algorithms.base import Algorithm
 from edgewise_coordinator.algorithms.halving import halving
 from edgewise_coordinator.algorithms.registry import AGGREGATORS, ALGORITHMS, aggregator, algorithm
+from edgewise_coordinator.algorithms.weight_decay import weight_decay
 from edgewise_coordinator.pace import NoPace, Pace, PaceSteering
 from edgewise_coordinator.recipe import Recipe
 from edgewise_coordinator.selection.base import Selection
@@ -34,6 +35,9 @@ OPTIONS = [
     ),
     click.option("--server-learning-rate", type=float, help="How far it moves. [default: the algorithm's own]"),
     click.option("--server-halving", type=float, help="That rate halves every so many versions. [default: never]"),
+    click.option(
+        "--server-weight-decay", type=float, help="The share of every weight that goes in each version. [default: none]"
+    ),
     click.option("--momentum", type=float, help="Of fedavgm, fedadam, fedyogi, fedadagrad."),
     click.option("--adaptivity", type=float, help="τ of fedadam, fedyogi, fedadagrad: the smaller, the more adaptive."),
     click.option("--mu", type=float, help="μ of fedprox: how strongly devices are pulled to the round's weights."),
@@ -134,6 +138,8 @@ def plan(o: dict[str, Any]) -> Plan:
 
 def _algorithm(o: dict[str, Any]) -> Algorithm:
     chosen = algorithm(o["algorithm"], _given(o, ALGORITHM_SETTINGS))
+    if o["server_weight_decay"] is not None:
+        chosen = weight_decay(chosen, o["server_weight_decay"])
     if o["server_halving"] is not None:
         chosen = halving(chosen, o["server_halving"])
     if o["weighting"] is None:

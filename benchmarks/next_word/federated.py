@@ -31,17 +31,18 @@ COSTS = {"updates": "reported", "bytes_down": "bytes_down", "bytes_up": "bytes_u
 class Federated:
     """How the fleet learns; the fields are options of `edgewise simulate`."""
 
-    rounds: int = 1600
+    rounds: int = 9000
     cohort: int = 4
     epochs: int = 1
     learning_rate: float = 2.0
-    max_examples: int = 64
+    max_examples: int = 10
     selection: str = "by-size"
     weighting: str = "uniform"
     algorithm: str = "fedadam"
-    server_learning_rate: float = 0.02
-    server_halving: float = 320.0
-    adaptivity: float = 1e-4
+    server_learning_rate: float = 0.008
+    server_halving: float = 1800.0
+    server_weight_decay: float = 0.001
+    adaptivity: float = 1e-6
 
     def options(self) -> dict[str, Any]:
         """Return them by name, without those that the algorithm does not have."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from edgewise_coordinator.algorithms.fedprox import fedprox
 from edgewise_coordinator.algorithms.fedyogi import fedyogi
 from edgewise_coordinator.algorithms.halving import halving
 from edgewise_coordinator.algorithms.scaffold import scaffold
+from edgewise_coordinator.algorithms.weight_decay import weight_decay
 from edgewise_coordinator.recipe import Recipe
 from edgewise_coordinator.update_transforms import norm_bound
 from edgewise_wire.errors import ConfigError
@@ -200,6 +202,27 @@ def test_a_halving_rate_is_the_same_algorithm_with_the_rate_of_each_round() -> N
         path.append(w)
     for found, expected in zip(run(halving(fedadam(0.01), 4), deltas()), path, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-7)
+
+
+def test_weights_decay_beside_the_step_and_fall_with_a_halving_rate() -> None:
+    w, update = start(), deltas()[0]
+    for number, (found, _) in enumerate(_versions(halving(weight_decay(fedavg(0.7), 0.01), 2), w, update)):
+        part = 0.5 ** (number / 2)
+        w = w + part * (0.7 * update - 0.01 * w)
+        np.testing.assert_allclose(found, w, atol=1e-6)
+
+
+def _versions(algorithm: Algorithm, w: np.ndarray, update: np.ndarray) -> Iterator[tuple[np.ndarray, Any]]:
+    state = algorithm.init(w)
+    for _ in range(5):
+        w, state = algorithm.step(w, state, Aggregate(update, 4, 40))
+        yield w, state
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.1, float("nan")])
+def test_a_share_of_a_weight_is_more_than_none_and_less_than_all(share: float) -> None:
+    with pytest.raises(ConfigError, match="server weight decay: expected"):
+        weight_decay(fedavg(), share)
 
 
 @pytest.mark.parametrize("every", [0.0, -1.0, float("nan"), float("inf")])

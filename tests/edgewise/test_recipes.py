@@ -43,7 +43,7 @@ def test_without_options_it_is_plain_fedavg() -> None:
         ("--algorithm fedavgm --momentum 0.5", "fedavgm"),
         ("--algorithm fedadam --server-learning-rate 0.1 --adaptivity 0.01", "fedadam"),
         ("--algorithm fedyogi", "fedyogi"),
-        ("--algorithm fedadam --server-halving 200", "fedadam"),
+        ("--algorithm fedadam --server-halving 200 --server-weight-decay 0.002", "fedadam"),
         ("--algorithm fedadagrad --momentum 0.9", "fedadagrad"),
         ("--algorithm fedprox --mu 0.5", "fedprox"),
         ("--algorithm scaffold --fleet-size 9", "scaffold"),
