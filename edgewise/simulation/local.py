@@ -260,10 +260,14 @@ class LocalWorkers:
             self._fill(process, kind, todo, extra)
         self._here.between = _Listening(listen)
         try:
-            while todo or any(process.pending for process in self._processes):
+            while True:
                 if todo:
                     take(here(todo.popleft()))
-                listen(0 if todo else None)
+                    listen(0)
+                elif any(process.pending for process in self._processes):
+                    listen(None)
+                else:  # the last answer may have been taken while this process was at work
+                    break
         except _MetError as met:
             raise met.error from None
         self._seconds[kind] = (time.perf_counter() - began) * self.workers / max(1, len(items))

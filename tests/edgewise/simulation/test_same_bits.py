@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import selectors
 import signal
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from edgewise.simulation.jobs import Setup
 from edgewise.simulation.local import LocalWorkers
 from edgewise.simulation.run import make_engine
 from edgewise.simulation.shared import SharedArray
+from edgewise.simulation.worker import Worker
 from edgewise_coordinator.settings import RoundSettings, Settings, TrainingSettings
 from edgewise_edge.local_training import device_generator, run_to_end, train_locally
 from edgewise_edge.next_word import examples_for
@@ -192,6 +194,35 @@ def test_what_becomes_of_the_others_is_no_fault_of_the_device_that_trains_here(
     monkeypatch.setattr("edgewise.simulation.local.LISTEN_SECONDS", 0.0)  # the death is met between two batches
     with pytest.raises(RunError, match="died 1 times"):
         simulated(fixture_dir, cohort=5, engine="local", workers=2)
+
+
+def test_nobody_waits_for_answers_that_came_while_this_process_trained(
+    fixture_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, train, engines = LocalWorkers.train, Worker.train, []
+
+    def watched(self: LocalWorkers, jobs: Any) -> Any:
+        engines.append(self)
+        return take(self, jobs)
+
+    def until_the_others_are_done(self: Worker, *given: Any) -> Any:
+        done = train(self, *given)
+        while any(process.pending for process in engines[0]._processes):
+            self.between()
+        return done
+
+    def select(self: selectors.DefaultSelector, timeout: float | None = None) -> Any:
+        assert timeout is not None or any(process.pending for process in engines[0]._processes)
+        return choose(self, timeout)
+
+    choose = selectors.DefaultSelector.select
+    monkeypatch.setattr(LocalWorkers, "train", watched)
+    monkeypatch.setattr(Worker, "train", until_the_others_are_done)
+    monkeypatch.setattr(selectors.DefaultSelector, "select", select)
+    monkeypatch.setattr("edgewise.simulation.local.LISTEN_SECONDS", 0.0)
+    found = simulated(fixture_dir, cohort=5, engine="local", workers=2, evaluate_every=0)
+    monkeypatch.undo()
+    assert bits(found) == bits(simulated(fixture_dir, cohort=5, evaluate_every=0))
 
 
 def test_shared_memory_goes_if_ctrl_c_comes_while_workers_start(
