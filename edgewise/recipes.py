@@ -11,7 +11,7 @@ import numpy as np
 
 from edgewise_coordinator.aggregators.base import Aggregator
 from edgewise_coordinator.algorithms.base import Algorithm
-from edgewise_coordinator.algorithms.halving import halving
+from edgewise_coordinator.algorithms.falling import annealing, halving
 from edgewise_coordinator.algorithms.registry import AGGREGATORS, ALGORITHMS, aggregator, algorithm
 from edgewise_coordinator.algorithms.weight_decay import weight_decay
 from edgewise_coordinator.pace import NoPace, Pace, PaceSteering
@@ -35,6 +35,7 @@ OPTIONS = [
     ),
     click.option("--server-learning-rate", type=float, help="How far it moves. [default: the algorithm's own]"),
     click.option("--server-halving", type=float, help="That rate halves every so many versions. [default: never]"),
+    click.option("--server-annealing", type=float, help="That rate falls to nothing over so many. [default: never]"),
     click.option(
         "--server-weight-decay", type=float, help="The share of every weight that goes in each version. [default: none]"
     ),
@@ -142,6 +143,8 @@ def _algorithm(o: dict[str, Any]) -> Algorithm:
         chosen = weight_decay(chosen, o["server_weight_decay"])
     if o["server_halving"] is not None:
         chosen = halving(chosen, o["server_halving"])
+    if o["server_annealing"] is not None:
+        chosen = annealing(chosen, o["server_annealing"])
     if o["weighting"] is None:
         return chosen
     if chosen.client.uniform and o["weighting"] == "examples":
@@ -169,6 +172,8 @@ def _buffer(o: dict[str, Any]) -> BufferSettings | None:
 
 
 def _refuse(o: dict[str, Any], found: Plan) -> None:
+    if o["server_halving"] is not None and o["server_annealing"] is not None:
+        raise ConfigError("--server-halving with --server-annealing: a rate falls in one way; leave one of them out")
     if found.algorithm.client.control and found.buffer is not None:
         raise ConfigError(
             f"{found.algorithm.name} with --buffer: a device's control variate must be of the version that the server's"

@@ -31,7 +31,7 @@ COSTS = {"updates": "reported", "bytes_down": "bytes_down", "bytes_up": "bytes_u
 class Federated:
     """How the fleet learns; the fields are options of `edgewise simulate`."""
 
-    rounds: int = 9000
+    rounds: int = 8000
     cohort: int = 4
     epochs: int = 1
     learning_rate: float = 2.0
@@ -39,9 +39,9 @@ class Federated:
     selection: str = "by-size"
     weighting: str = "uniform"
     algorithm: str = "fedadam"
-    server_learning_rate: float = 0.008
-    server_halving: float = 1800.0
-    server_weight_decay: float = 0.001
+    server_learning_rate: float = 0.0065
+    server_annealing: float = 8000.0
+    server_weight_decay: float = 0.0007
     adaptivity: float = 1e-6
 
     def options(self) -> dict[str, Any]:

@@ -14,7 +14,12 @@ from edgewise.simulation.run import begun, options_of, simulate
 from edgewise_coordinator.algorithms.registry import ALGORITHMS
 from edgewise_wire.errors import ConfigError
 
-SETTINGS = (*ALGORITHM_SETTINGS, "server_halving")  # what a label may say of its algorithm
+SETTINGS = (
+    *ALGORITHM_SETTINGS,
+    "server_halving",
+    "server_annealing",
+    "server_weight_decay",
+)  # what a label may say of its algorithm
 OF_THE_WORK = ("workers", "engine", "wire", "stop")  # of `simulate`, and no options of what is simulated
 
 

@@ -11,13 +11,13 @@ import pytest
 
 from edgewise_coordinator.aggregators.median import median
 from edgewise_coordinator.algorithms.base import Aggregate, Algorithm
+from edgewise_coordinator.algorithms.falling import annealing, halving
 from edgewise_coordinator.algorithms.fedadagrad import fedadagrad
 from edgewise_coordinator.algorithms.fedadam import fedadam
 from edgewise_coordinator.algorithms.fedavg import fedavg
 from edgewise_coordinator.algorithms.fedavgm import fedavgm
 from edgewise_coordinator.algorithms.fedprox import fedprox
 from edgewise_coordinator.algorithms.fedyogi import fedyogi
-from edgewise_coordinator.algorithms.halving import halving
 from edgewise_coordinator.algorithms.scaffold import scaffold
 from edgewise_coordinator.algorithms.weight_decay import weight_decay
 from edgewise_coordinator.recipe import Recipe
@@ -192,15 +192,25 @@ def test_a_state_that_another_algorithm_left_begins_anew() -> None:
     assert Recipe(fedavgm()).state_of(w, kept) is kept
 
 
-def test_a_halving_rate_is_the_same_algorithm_with_the_rate_of_each_round() -> None:
+@pytest.mark.parametrize(
+    ("falling", "part"),
+    [
+        (halving(fedadam(0.01), 4), lambda number: 0.5 ** (number / 4)),
+        (annealing(fedadam(0.01), 8), lambda number: max(0, 1 - number / 8)),  # and nothing in the last four rounds
+    ],
+    ids=["halving", "annealing"],
+)
+def test_a_falling_rate_is_the_same_algorithm_with_the_rate_of_each_round(
+    falling: Algorithm, part: Callable[[int], float]
+) -> None:
     path, w = [], start()
     state = fedadam().init(w)
-    for number, update in enumerate(
-        deltas()
-    ):  # FedAdam's moments do not depend on its rate: each round may have its own
-        w, state = fedadam(0.01 * 0.5 ** (number / 4)).step(w, state, Aggregate(update, 4, 40))
+    for number, update in enumerate(deltas()):
+        # FedAdam's moments do not depend on its rate: each round may have its own.
+        after, state = fedadam(0.01).step(w, state, Aggregate(update, 4, 40))
+        w = w + np.float32(part(number)) * (after - w)
         path.append(w)
-    for found, expected in zip(run(halving(fedadam(0.01), 4), deltas()), path, strict=True):
+    for found, expected in zip(run(falling, deltas()), path, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-7)
 
 
@@ -229,3 +239,5 @@ def test_a_share_of_a_weight_is_more_than_none_and_less_than_all(share: float) -
 def test_a_rate_halves_after_a_positive_number_of_versions(every: float) -> None:
     with pytest.raises(ConfigError, match="server halving: expected a positive number, got"):
         halving(fedavg(), every)
+    with pytest.raises(ConfigError, match="server annealing: expected a positive number, got"):
+        annealing(fedavg(), every)

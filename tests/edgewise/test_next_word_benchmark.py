@@ -24,7 +24,7 @@ PEOPLE = 4
 SIZES = "--words 26 --steps 5 --embedding 6 --units 10 --word-dropout 0 --seeds 1 --workers 1"
 LEARNING = (
     "--central-epochs 30 --central-learning-rate 0.05 --central-weight-decay 0 "
-    "--federated-rounds 8 --federated-cohort 3 --federated-server-learning-rate 0.1 --federated-server-halving 8 "
+    "--federated-rounds 8 --federated-cohort 3 --federated-server-learning-rate 0.1 --federated-server-annealing 20 "
     "--personal-rate 1"
 )
 Run = Callable[..., dict[str, Any]]

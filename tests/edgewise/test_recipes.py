@@ -44,6 +44,7 @@ def test_without_options_it_is_plain_fedavg() -> None:
         ("--algorithm fedadam --server-learning-rate 0.1 --adaptivity 0.01", "fedadam"),
         ("--algorithm fedyogi", "fedyogi"),
         ("--algorithm fedadam --server-halving 200 --server-weight-decay 0.002", "fedadam"),
+        ("--algorithm fedyogi --server-annealing 200", "fedyogi"),
         ("--algorithm fedadagrad --momentum 0.9", "fedadagrad"),
         ("--algorithm fedprox --mu 0.5", "fedprox"),
         ("--algorithm scaffold --fleet-size 9", "scaffold"),
@@ -101,6 +102,11 @@ def test_what_makes_no_sense_is_refused_with_a_sentence(line: str, words: str) -
     with pytest.raises(ConfigError) as caught:
         planned(line)
     assert words in str(caught.value)
+
+
+def test_a_rate_falls_in_one_way() -> None:
+    with pytest.raises(ConfigError, match="--server-halving with --server-annealing"):
+        planned("--algorithm fedavg --server-halving 10 --server-annealing 50")
 
 
 def test_a_control_variate_is_never_compressed() -> None:
