@@ -17,10 +17,11 @@ from edgewise.privacy_options import privacy_options
 from edgewise.promises import spent_words
 from edgewise.recipes import recipe_options
 from edgewise.simulation.compare import applying, folder_of, variants
+from edgewise.simulation.plots import SHARES
 from edgewise.simulation.population import PRESETS
 from edgewise.simulation.result import Result, committed_rounds
 from edgewise.simulation.run import COHORT, ENGINES, RUN, UNTRAINED, Options, Run, on_wire, open_run, options_of
-from edgewise.simulation.view import SimulationView, duration, summary
+from edgewise.simulation.view import SHOWN_HOURS, SimulationView, duration, summary
 from edgewise_wire.artifact import Artifact
 from edgewise_wire.errors import ConfigError, DataError, InputError, RunError
 from edgewise_wire.files import make_folder
@@ -173,6 +174,7 @@ def _how_to_go_on(folder: Path) -> str:
 
 def _one(given: dict[str, Any], folder: Path, variant: dict[str, Any], label: str = "") -> Result:
     chosen = _options(given, variant)
+    _check_target(given, chosen, folder)
     if given["wire"]:
         return _on_wire(given, chosen, folder, label)
     with open_run(
@@ -263,6 +265,21 @@ def _target(text: str | None) -> tuple[str, float] | None:
         raise ConfigError(f"--target {text!r}: expected METRIC=NUMBER, such as top1=0.15") from None
 
 
+def _check_target(given: dict[str, Any], options: Options, folder: Path) -> None:
+    """Refuse, before any round, a target that no round could tell of."""
+    target, model = _target(given["target"]), Path(given["model"] or folder / UNTRAINED)
+    if target is None or not model.exists():
+        return
+    name, value = target
+    if not options.evaluate_every:
+        raise ConfigError(f"--target {name}={value:g}: --evaluate-every 0 measures nothing; leave one of them out")
+    metrics = ("loss", *Artifact.load(model).manifest.metrics)
+    if name not in metrics:
+        raise ConfigError(f"--target {name}={value:g}: will not be measured; there is {', '.join(metrics)}")
+    if name.startswith(SHARES) and not 0 <= value <= 1:
+        raise ConfigError(f"--target {name}={value:g}: expected a share from 0 to 1, 0.15 for 15 %")
+
+
 def _tell(results: dict[str, Result], given: dict[str, Any], target: tuple[str, float] | None) -> None:
     console = Console(stderr=True)
     console.print(summary(results, console.width))
@@ -288,7 +305,8 @@ def _reached(label: str, result: Result, metric: str, value: float) -> str:
     if hours is None:
         return f"{who}{metric} did not reach {value:g}; it ended at {result.final(metric):.4g}."
     return (
-        f"{who}{metric} reached {value:g} after {result.rounds_until(metric, value)} rounds, {duration(hours)} virtual."
+        f"{who}{metric} reached {value:g} after {result.rounds_until(metric, value)} rounds"
+        f"{f', {duration(hours)} virtual' if hours > SHOWN_HOURS else ''}."
     )
 
 

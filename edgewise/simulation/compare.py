@@ -14,12 +14,8 @@ from edgewise.simulation.run import begun, options_of, simulate
 from edgewise_coordinator.algorithms.registry import ALGORITHMS
 from edgewise_wire.errors import ConfigError
 
-SETTINGS = (
-    *ALGORITHM_SETTINGS,
-    "server_halving",
-    "server_annealing",
-    "server_weight_decay",
-)  # what a label may say of its algorithm
+SERVER_SETTINGS = ("server_halving", "server_annealing", "server_weight_decay")  # of any algorithm
+SETTINGS = (*ALGORITHM_SETTINGS, *SERVER_SETTINGS)  # what a label may say of its algorithm
 OF_THE_WORK = ("workers", "engine", "wire", "stop")  # of `simulate`, and no options of what is simulated
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -56,7 +57,7 @@ class ArrayData:
     ) -> None:
         self._devices = list(devices)
         self._parts = ((dict(train), np.asarray(train_ends)), (dict(held_out), np.asarray(held_out_ends)))
-        if any(a >= b for a, b in zip(self._devices, self._devices[1:], strict=False)):
+        if any(a >= b for a, b in pairwise(self._devices)):
             raise DataError("devices: expected different names, sorted")
         for what, (arrays, ends) in zip(("train", "held out"), self._parts, strict=True):
             lengths = {len(array) for array in arrays.values()} or {0}
@@ -113,6 +114,9 @@ class ArrayData:
         if not devices:
             raise DataError("data: expected at least one device, got none")
         names = sorted(devices)
+        for name in names:
+            if isinstance(devices[name], Mapping) or len(devices[name]) != 2:
+                raise DataError(f"device {name!r}: expected a pair: examples to train on, and such as only measure")
         parts = []
         for which in (0, 1):
             found = [_checked(name, devices[name][which], manifest) for name in names]
@@ -134,6 +138,44 @@ class ArrayData:
             parts.append(({key: np.concatenate([one[key] for one in found]) for key in found[0]}, ends))
         (train, train_ends), (held_out, held_out_ends) = parts
         return ArrayData([self._devices[n] for n in numbers], train, train_ends, held_out, held_out_ends)
+
+
+class CheckedData:
+    """A `TaskData` of the user's own, whose every answer is checked and brought into the form that workers take.
+
+    Raises:
+        DataError: if names are not sorted or stand twice, or there is not a count for each device; by `rows`, if
+            arrays are missing, of another shape or kind, or not of the length that was counted.
+    """
+
+    def __init__(self, data: TaskData, manifest: Manifest) -> None:
+        self.data = data
+        self._manifest = manifest
+        self._devices = list(data.devices)
+        if any(a >= b for a, b in pairwise(self._devices)):
+            raise DataError("devices: expected different names, sorted")
+        self._counts = [np.asarray(data.counts(held_out=which), np.int64) for which in (False, True)]
+        for counts in self._counts:
+            if counts.shape != (len(self._devices),):
+                raise DataError(f"counts: expected int64[{len(self._devices)}], one a device, got {list(counts.shape)}")
+
+    @property
+    def devices(self) -> Sequence[str]:
+        """The devices' names, sorted."""
+        return self._devices
+
+    def counts(self, *, held_out: bool) -> Counts:
+        """Return how many examples each device has."""
+        return self._counts[held_out]
+
+    def rows(self, device: int, *, held_out: bool) -> Rows:
+        """Return the examples of one device; a weight of 1 each, if the data say nothing of weights."""
+        name = self._devices[device]
+        found = _checked(name, self.data.rows(device, held_out=held_out), self._manifest)
+        length, counted = len(next(iter(found.values()))), int(self._counts[held_out][device])
+        if length != counted:
+            raise DataError(f"device {name!r}: counts said {counted} examples, rows gave {length}")
+        return found
 
 
 class RepeatedData:

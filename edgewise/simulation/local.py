@@ -23,14 +23,14 @@ from typing import Any
 
 import numpy as np
 
-from edgewise.simulation.data import ArrayData, RepeatedData, TaskData
+from edgewise.simulation.data import ArrayData, CheckedData, RepeatedData, TaskData
 from edgewise.simulation.engines import Partial, chunks
 from edgewise.simulation.jobs import Done, Job, Measured, Setup
 from edgewise.simulation.shared import Handle, SharedArray, share
 from edgewise.simulation.worker import Worker
 from edgewise.simulation.worker_process import Described, News
 from edgewise_coordinator.exact_sum import ExactSum
-from edgewise_wire.errors import RunError
+from edgewise_wire.errors import ConfigError, RunError
 from edgewise_wire.weights import Flat
 
 log = logging.getLogger("edgewise.simulation")
@@ -63,6 +63,20 @@ class _Listening:
         except Exception as error:
             raise _MetError(error) from None
         self._due = time.perf_counter() + LISTEN_SECONDS
+
+
+def _findable(data: TaskData) -> None:
+    """Check that other processes find the data's class.
+
+    Raises:
+        ConfigError: if it was made in the script or notebook that is running, which nobody else imports.
+    """
+    kind = type(data.data if isinstance(data, CheckedData) else data)
+    if kind.__module__ == "__main__":
+        raise ConfigError(
+            f"data: {kind.__qualname__!r} was made in the script that is running, where other processes do not find"
+            " it; put it into a module that the script imports, or use workers=1"
+        )
 
 
 class _Process:
@@ -145,6 +159,7 @@ class LocalWorkers:
         """Return what a worker makes its data of: arrays in shared memory, or the pickled object itself."""
         inner = data.data if isinstance(data, RepeatedData) else data
         if not isinstance(inner, ArrayData):
+            _findable(data)
             return data
         self._arrays = share(inner.arrays)
         handles = {name: one.handle for name, one in self._arrays.items()}

@@ -38,7 +38,7 @@ class RayWorkers:
     """
 
     def __init__(self, setup: Setup, data: TaskData, workers: int | None = None) -> None:
-        self._ray = _ray()
+        self._ray = import_ray()
         self._own = not self._ray.is_initialized()
         if self._own:
             try:
@@ -183,7 +183,8 @@ class Actor:
         return str(ray.get_runtime_context().get_node_id())
 
 
-def _ray() -> Any:
+def import_ray() -> Any:
+    """Return Ray. Raises UnavailableError if it is not installed."""
     try:
         import ray
     except ImportError as error:

@@ -18,7 +18,7 @@ from edgewise.promises import spent_words
 from edgewise.simulation.plots import SHARES, choose_metric, curves, spread
 from edgewise.simulation.result import DeviceTable, Row, committed_rounds, metric_names
 from edgewise.simulation.run import DEVICES, ROUNDS, RUN
-from edgewise.simulation.view import duration, heading, value
+from edgewise.simulation.view import SHOWN_HOURS, duration, heading, value
 from edgewise_wire.errors import DataError
 from edgewise_wire.files import write_durably
 
@@ -32,7 +32,6 @@ th:first-child, td:first-child { text-align: left; } svg { max-width: 100%; heig
 @media (prefers-color-scheme: dark) { body { background: #fff; } }
 """
 OVER_TITLES = {"round": "rounds", "hours": "virtual hours", "bytes": "bytes"}
-SHOWN_HOURS = 1e-3  # of virtual time, below which there is nothing to draw
 DEVICES_SHOWN = 10  # at each end of the table of devices
 
 
@@ -91,8 +90,8 @@ def page(runs: Sequence[Told], title: str) -> str:
         metric = choose_metric(histories)
         takes_time = any(run.history[-1]["hours"] > SHOWN_HOURS for run in runs)  # of an ideal fleet, none does
         for over in ("round", "hours", "bytes") if takes_time else ("round", "bytes"):
-            title = f"{heading(metric)} over {OVER_TITLES[over]}"
-            parts += [f"<h2>{html.escape(title)}</h2>", _svg(curves(histories, metric, over))]
+            over_what = f"{heading(metric)} over {OVER_TITLES[over]}"
+            parts += [f"<h2>{html.escape(over_what)}</h2>", _svg(curves(histories, metric, over))]
         if metric != "loss":
             parts += ["<h2>Loss over rounds</h2>", _svg(curves(histories, "loss", "round"))]
         for run in runs:

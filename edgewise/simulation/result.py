@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewise_wire.artifact import Artifact
+from edgewise_wire.errors import DataError
 from edgewise_wire.weights import Array, unflatten
 
 Row = Mapping[str, Any]
@@ -30,7 +31,13 @@ class DeviceTable:
     after: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def gains(self, metric: str) -> NDArray[np.float64]:
-        """Return what each device gained, float64[devices]: positive is better, also for the loss."""
+        """Return what each device gained, float64[devices]: positive is better, also for the loss.
+
+        Raises:
+            DataError: if it was not measured.
+        """
+        if metric not in self.after or metric not in self.before:
+            raise DataError(f"metric {metric!r}: not measured; there is {', '.join(sorted(self.after)) or 'nothing'}")
         change: NDArray[np.float64] = self.after[metric] - self.before[metric]
         return -change if metric == "loss" else change
 
@@ -97,7 +104,13 @@ class Result:
         return float(self.history[-1]["hours"]) if self.history else 0.0
 
     def final(self, metric: str) -> float:
-        """Return a metric of the last measured version; NaN where none was measured."""
+        """Return a metric of the last measured version; NaN where none was measured.
+
+        Raises:
+            DataError: if others were.
+        """
+        if self.measured and metric not in self.metrics:
+            raise DataError(f"metric {metric!r}: not measured; there is {', '.join(self.metrics)}")
         return float(self.measured[-1][metric]) if self.measured else float("nan")
 
     def hours_until(self, metric: str, target: float) -> float | None:

@@ -88,18 +88,20 @@ class Options:
 
     def fitting(self, data: TaskData) -> Options:
         """Return them with the cohort that these devices can make, if none was asked for."""
-        return self if self.cohort is not None else replace(self, cohort=min(COHORT, len(data.devices)))
+        return self if self.cohort is not None else replace(self, cohort=min(COHORT, _that_train(data)))
 
     def settings(self, data: TaskData) -> Settings:
         """Return them as a coordinator knows them. Raises ConfigError if one is out of its range."""
         made = plan(self.recipe_options(data))
         cohort = self.fitting(data).cohort or 0
         goal = (made.buffer and int(self.recipe["buffer"])) or cohort
-        if not made.buffer and goal > len(data.devices):
+        if not made.buffer and goal > _that_train(data):
             raise ConfigError(
-                f"cohort: expected at most the {len(data.devices)} devices there are, got {goal}; leave it out, or ask"
-                " for more devices"
+                f"cohort: expected at most the {_that_train(data)} devices there are, got {goal}; leave it out, or ask"
+                " for more devices (one without examples to train on does not count)"
             )
+        if not 0 <= self.seed < 1 << 64:
+            raise ConfigError(f"seed: expected a number from 0 to 2^64 - 1, got {self.seed}")
         settings = Settings(
             fleet="simulation",
             rounds=self.rounds,
@@ -175,12 +177,12 @@ class Run:
         discount = unchanged if made.buffer is None else staleness_discount
         recipe = Recipe(made.algorithm, made.aggregator, chain(made.transform, discount))
         recipe.check_encoding(get(options.compress))
-        found = self._open(resume)
-        self.rows: list[Row] = self._read_rows(found.rows) if found else []
-        spool = "" if recipe.aggregator.name == "mean" else str(make_folder(directory / "spool"))
-        promise = options.promise(data)
+        promise, fleet = options.promise(data), options.model()
         if promise is not None:
             check_private(recipe, self.settings)
+        found = self._open(resume)  # what is refused above leaves no file
+        self.rows: list[Row] = self._read_rows(found.rows) if found else []
+        spool = "" if recipe.aggregator.name == "mean" else str(make_folder(directory / "spool"))
         self._states = bool(made.algorithm.client.correction) or get(options.compress).stateful
         self._keeps = self._states or promise is not None  # something outside of the checkpoint that must fit it
         setup = Setup(
@@ -192,7 +194,7 @@ class Run:
         most = promise.participations if promise is not None else 0
         chooses = limited(most, self._taken, made.selection)
         parts = Parts(
-            self.artifact, data, self.settings, recipe, chooses, options.model(), directory,
+            self.artifact, data, self.settings, recipe, chooses, fleet, directory,
             options.evaluation_devices, private,
         )  # fmt: skip
         self.engine = make_engine(engine, setup, data, workers, recipe.size(size))
@@ -323,17 +325,31 @@ def by_device(measured: list[Measured], devices: int) -> dict[str, np.ndarray[An
     return found
 
 
+def check_engine(kind: str, workers: int | None) -> None:
+    """Check what `make_engine` would refuse.
+
+    Raises:
+        ConfigError: if there is no such engine, or the number of workers is below 1.
+        UnavailableError: if it is Ray, and there is none.
+    """
+    if kind not in ENGINES:
+        raise ConfigError(f"engine {kind!r}: expected one of {', '.join(ENGINES)}")
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers: expected at least 1, got {workers}")
+    if kind == "ray":
+        from edgewise.simulation.ray_workers import import_ray
+
+        import_ray()
+
+
 def make_engine(kind: str, setup: Setup, data: TaskData, workers: int | None, size: int) -> Engine:
     """Return the engine that was asked for.
 
     Raises:
-        ConfigError: if there is none such, or the number of workers is below 1.
+        ConfigError, UnavailableError: as `check_engine`.
     """
-    if kind not in ENGINES:
-        raise ConfigError(f"engine {kind!r}: expected one of {', '.join(ENGINES)}")
+    check_engine(kind, workers)
     count = workers if workers is not None else (os.cpu_count() or 1)
-    if count < 1:
-        raise ConfigError(f"workers: expected at least 1, got {count}")
     if kind == "inline" or (kind == "local" and count == 1):
         return Inline(setup, data)
     if kind == "ray":
@@ -472,7 +488,11 @@ def open_run(
         model, data, options = _recalled(directory, model, data, options, said)
     artifact = Artifact.load(model or "")
     opened = open_data(data, artifact.manifest, options.devices)
-    options.settings(opened)  # refused before a folder is made for it
+    options.settings(opened)  # what cannot be is refused before a folder is made for it
+    fleet = options.model()
+    if fleet.trace:
+        fleet.availability(list(opened.devices), options.seed)
+    check_engine(engine, workers)
     with locked(make_folder(directory) / "simulation.lock", f"{directory}: another simulation runs there"):
         source = str(data) if isinstance(data, (str, Path)) else ""
         run = Run(
@@ -519,7 +539,8 @@ def options_of(given: Mapping[str, Any]) -> Options:
     known = defaults()
     for name in rest:
         if name not in known:
-            raise ConfigError(f"option {name!r}: not known; expected one of {', '.join(sorted({*known, *own}))}")
+            names = {*known, *Options.__dataclass_fields__, "selection"} - {"selection_name", "recipe"}
+            raise ConfigError(f"option {name!r}: not known; expected one of {', '.join(sorted(names))}")
     return replace(Options(), **own, recipe=rest)
 
 
@@ -532,6 +553,11 @@ def _as_file(model: str | Path | bytes) -> Iterator[Path]:
         path = Path(folder, "model.tflite")
         path.write_bytes(model)
         yield path
+
+
+def _that_train(data: TaskData) -> int:
+    """Return how many devices have examples to train on."""
+    return int(np.count_nonzero(data.counts(held_out=False)))
 
 
 def _same(directory: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

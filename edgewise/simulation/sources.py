@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewise.simulation.data import ArrayData, TaskData, text_data
+from edgewise.simulation.data import ArrayData, CheckedData, RepeatedData, TaskData, text_data
 from edgewise_edge.host import TEXT_TASK
 from edgewise_wire.errors import ConfigError, DataError
 from edgewise_wire.manifest import Manifest
@@ -58,9 +58,12 @@ def open_data(source: Any, manifest: Manifest, devices: int = 0) -> TaskData:
 
 def _open(source: Any, manifest: Manifest) -> TaskData:
     if isinstance(source, Mapping):
-        return text_data(source, manifest)
+        for person, texts in source.items():
+            if isinstance(texts, str) or not isinstance(texts, Iterable) or not all(isinstance(t, str) for t in texts):
+                raise DataError(f"data: expected a list of texts for each person, got {texts!r:.80} for {person!r}")
+        return text_data(source, manifest) if source else ArrayData.of_devices({}, manifest)
     if not isinstance(source, (str, Path)):
-        return cast("TaskData", source)
+        return _own(source, "data", manifest)
     name = str(source)
     if name.endswith(".npz"):
         return _arrays(Path(source), manifest)
@@ -86,9 +89,16 @@ def _made(name: str, manifest: Manifest) -> TaskData:
         raise ConfigError(f"{subject}: expected a function that returns a TaskData, got {type(function).__name__}")
     with user_code(subject):
         made = function(manifest) if _takes_one(function) else function()
-    if not all(hasattr(made, attribute) for attribute in ("devices", "counts", "rows")):
-        raise ConfigError(f"{subject}: expected a TaskData, got {type(made).__name__}")
-    return cast("TaskData", made)
+    return _own(made, subject, manifest)
+
+
+def _own(data: Any, subject: str, manifest: Manifest) -> TaskData:
+    """Return a `TaskData` that somebody made; what is none of ours answers through checks."""
+    if not all(hasattr(data, attribute) for attribute in ("devices", "counts", "rows")):
+        raise ConfigError(f"{subject}: expected a TaskData, got {type(data).__name__}")
+    if isinstance(data, (ArrayData, RepeatedData, CheckedData)):
+        return data
+    return CheckedData(data, manifest)
 
 
 def _takes_one(function: Any) -> bool:

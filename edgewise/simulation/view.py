@@ -18,6 +18,7 @@ from edgewise.simulation.result import Result, Row, committed_rounds, metric_nam
 
 ROWS_SHOWN = 8  # of the latest rounds, above the bar
 BAR, BESIDE_BAR = 40, 48  # characters: of the bar at most, and of what stands beside it
+SHOWN_HOURS = 1e-3  # of virtual time: an ideal fleet takes less in any run, and nothing is said of it
 FIRST_TO_GO = ("MB down", "lost", "MB up", "reports", "virtual")  # of the summary, in a terminal that is too narrow
 
 
@@ -95,7 +96,7 @@ class SimulationView:
         if self._live is None and (row.get("evaluated") or row["round"] % 100 == 0):
             measured = [f"{heading(name)} {value(name, row[name])}" for name in metric_names([row])]
             place = f"round {row['round']}" if row["round"] == row["version"] else f"version {row['version']}"
-            took = [f"{duration(row['hours'])} virtual"] if row["hours"] else []
+            took = [f"{duration(row['hours'])} virtual"] if row["hours"] > SHOWN_HOURS else []
             words = [f"{who}{place} of {self._total}", *measured, *took]
             self.console.print("  ".join(words), soft_wrap=True, highlight=False)
 
@@ -105,7 +106,7 @@ class SimulationView:
         names = list(dict.fromkeys(name for row in rows for name in metric_names([row]) if name != "loss"))
         title = f"{self._label + ': ' if self._label else ''}{self._done} of {counted(self._total, 'round')}"
         shown = [_cells(row, names) for row in rows]
-        if not any(row["hours"] for row in rows):  # an ideal fleet takes no time
+        if not any(row["hours"] > SHOWN_HOURS for row in rows):
             shown = [{name: cell for name, cell in one.items() if name != "virtual"} for one in shown]
         return rounds_table(shown, title, self.console.width)
 
@@ -127,6 +128,8 @@ def summary(results: Mapping[str, Result], width: int = 0) -> Table:
     metrics = list(dict.fromkeys(name for result in results.values() for name in result.metrics))
     headings = ["rounds", *(heading(name) for name in metrics), "virtual", "MB up", "MB down", "reports", "lost"]
     rows = [{"": label, **dict(zip(headings, line(result, metrics), strict=True))} for label, result in results.items()]
+    if not any(result.hours > SHOWN_HOURS for result in results.values()):
+        rows = [{name: cell for name, cell in row.items() if name != "virtual"} for row in rows]
     shown = fitted(rows, width, FIRST_TO_GO, gap=2) if width else rows
     for name in shown[0] if shown else ():
         table.add_column(name, justify="right" if name else "left", no_wrap=True)

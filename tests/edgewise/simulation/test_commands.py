@@ -179,6 +179,10 @@ def test_the_report_of_a_coordinators_run(tmp_path: Path) -> None:
         (("--compare", "fedavg,fedadam:speed=3"), "'speed=3' is no setting"),
         (("--compare", "fedavg,nope"), "algorithm 'nope': not known"),
         (("--target", "top1"), "expected METRIC=NUMBER"),
+        (("--target", "accuracy=0.5"), "--target accuracy=0.5: will not be measured; there is loss, top1, top3"),
+        (("--target", "top1=15"), "expected a share from 0 to 1, 0.15 for 15 %"),
+        (("--target", "top1=0.1", "--evaluate-every", "0"), "--evaluate-every 0 measures nothing"),
+        (("--seed", "-1"), "seed: expected a number from 0 to 2^64 - 1, got -1"),
         (("--trace", "none.csv"), "none.csv: cannot be read"),
         (("--data", "nothing.txt"), "nothing.txt"),
         (("--data", "no.module:data"), "no module 'no' in this folder or among what is installed"),
@@ -198,6 +202,7 @@ def test_a_mistake_is_one_line_and_status_2(
     told = capsys.readouterr().err.strip().splitlines()
     assert len(told) == 1, told
     assert why in told[0]
+    assert not (tmp_path / "run" / "simulation.json").exists()  # which would stand in the way of what is said next
 
 
 OWN = """

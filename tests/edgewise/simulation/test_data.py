@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +119,98 @@ def test_rows_of_a_file_go_to_their_devices_in_the_order_in_which_they_stand(
         for which in (False, True):
             expected = given[manifest.labels.name][(owners == name) & (held == which)]
             np.testing.assert_array_equal(found.rows(number, held_out=which)[manifest.labels.name], expected)
+
+
+class Own:
+    """A `TaskData` as somebody might write it: lists for counts, no weights, and what a test asks to be wrong."""
+
+    def __init__(self, manifest: Manifest, **wrong: Any) -> None:
+        self.devices = wrong.get("devices", ["a", "b"])
+        self._counts, self._manifest, self._wrong = wrong.get("counts", [3, 1]), manifest, wrong
+
+    def counts(self, *, held_out: bool) -> Any:
+        return [0] * len(self.devices) if held_out else self._counts
+
+    def rows(self, device: int, *, held_out: bool) -> dict[str, Any]:
+        found = arrays(self._manifest, 0 if held_out else self._counts[device])
+        del found[self._manifest.weight.name]
+        return found | self._wrong.get("rows", {})
+
+
+def test_what_a_task_data_of_ones_own_gives_is_brought_into_form(manifest: Manifest) -> None:
+    found = open_data(Own(manifest), manifest)
+    assert found.counts(held_out=False).tolist() == [3, 1]
+    np.testing.assert_array_equal(
+        found.rows(0, held_out=False)[manifest.weight.name], np.ones((3, *manifest.weight.shape[1:]), np.float32)
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"devices": ["b", "a"]}, "devices: expected different names, sorted"),
+        ({"devices": ["a", "a"]}, "devices: expected different names, sorted"),
+        ({"counts": [3]}, r"counts: expected int64\[2\], one a device, got \[1\]"),
+        ({"rows": {"labels": np.ones((2, 5), np.int32)}}, "device 'a'.*labels"),
+        ({"rows": {"moods": np.ones(3)}}, "device 'a': array 'moods' is no input of the model"),
+    ],
+    ids=["unsorted", "twice", "too few counts", "another length", "no input"],
+)
+def test_what_is_wrong_with_it_is_said(manifest: Manifest, wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        open_data(Own(manifest, **wrong), manifest).rows(0, held_out=False)
+
+
+def test_counts_and_rows_must_agree(manifest: Manifest) -> None:
+    given = Own(manifest)
+    found = open_data(given, manifest)
+    given._counts = [2, 1]
+    with pytest.raises(DataError, match="device 'a': counts said 3 examples, rows gave 2"):
+        found.rows(0, held_out=False)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (5, "expected a TaskData, got int"),
+        ({}, "expected at least one device"),
+        ({"a": 3}, "expected a list of texts for each person, got 3 for 'a'"),
+        ({"a": "so it is"}, "expected a list of texts for each person, got 'so it is'"),
+    ],
+)
+def test_what_is_no_data_is_refused(manifest: Manifest, source: Any, words: str) -> None:
+    with pytest.raises((ConfigError, DataError), match=words):
+        open_data(source, manifest)
+
+
+def test_the_second_half_of_a_device_is_asked_for(manifest: Manifest) -> None:
+    with pytest.raises(DataError, match="device 'a': expected a pair"):
+        ArrayData.of_devices({"a": arrays(manifest, 3)}, manifest)  # type: ignore[dict-item]
+
+
+SCRIPT = """
+import sys
+import edgewise
+from edgewise.simulation.data import text_data
+from edgewise_wire.artifact import Artifact
+from edgewise_wire.errors import ConfigError
+
+class Mine:
+    def __init__(self, data):
+        self.devices, self.counts, self.rows = data.devices, data.counts, data.rows
+
+data = Mine(text_data({"a": ["so it is"] * 5, "b": ["can you see me"] * 5}, Artifact.load(sys.argv[1]).manifest))
+print(edgewise.simulate(sys.argv[1], data, rounds=1, cohort=2, workers=1))
+try:
+    edgewise.simulate(sys.argv[1], data, rounds=1, cohort=2, workers=2)
+except ConfigError as error:
+    print(error)
+"""
+
+
+def test_a_class_that_only_the_running_script_has_is_for_this_process_alone(fixture_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(SCRIPT)
+    command = [sys.executable, str(tmp_path / "mine.py"), str(fixture_dir / "tiny.tflite")]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert told[0].startswith("Result(fedavg, rounds 1")
+    assert told[1].startswith("data: 'Mine' was made in the script that is running")
