@@ -23,6 +23,7 @@ from edgewise_wire.weights import Flat, flatten
 
 DEVICE = "person-{:03}"
 ADAPTIVE = ("fedadam", "fedyogi", "fedadagrad")
+FALLING = ("server_annealing", "server_halving", "server_weight_decay")
 MEASURED = 16  # times, on the way
 COSTS = {"updates": "reported", "bytes_down": "bytes_down", "bytes_up": "bytes_up"}  # to a row's own names
 
@@ -41,12 +42,14 @@ class Federated:
     algorithm: str = "fedadam"
     server_learning_rate: float = 0.0065
     server_annealing: float = 8000.0
+    server_halving: float = 0.0
     server_weight_decay: float = 0.0007
     adaptivity: float = 1e-6
 
     def options(self) -> dict[str, Any]:
-        """Return them by name, without those that the algorithm does not have."""
-        without = () if self.algorithm in ADAPTIVE else ("adaptivity",)
+        """Return them by name, without those that the algorithm does not have, and what is 0 and means not at all."""
+        without = [] if self.algorithm in ADAPTIVE else ["adaptivity"]
+        without += [name for name in FALLING if not getattr(self, name)]
         return {name: value for name, value in asdict(self).items() if name not in without}
 
 
