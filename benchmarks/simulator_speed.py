@@ -8,10 +8,10 @@ epoch. Small: a perceptron of 10,035 parameters, 1,000 devices, 200 a round, one
 The bare loop is one process that sets the weights, takes the steps, gets the weights and adds them up, with no rounds,
 no selection, no shuffling and no checks: `loop` with one thread and with one a core. Peers (`jax`, `torch`, `numpy`,
 `flower`) are `simulator_peers/*_peer.py`, each run by the Python that `--peer` names, with one process and with one a
-core. Every peer and the bare loop start from the same weights and batches, and the first round's average
-must agree with the bare loop's. Programs run one after the other, in turn over `--turns`; shown is the median round.
-`first` is from the program's start to the end of its first round; memory is the sum over a program's processes of what
-they hold at most (shared pages counted once each: PSS for the simulator, VmHWM elsewhere).
+core. Every peer and the bare loop start from the same weights and batches; one whose first round's average does not
+agree with the bare loop's is left out, and that is said. Programs run one after the other, in turn over `--turns`;
+shown is the median round. `first` is from the program's start to the end of its first round; memory is the sum over a
+program's processes of what they hold at most (shared pages counted once each: PSS for the simulator, VmHWM elsewhere).
 """
 
 from __future__ import annotations
@@ -247,11 +247,12 @@ def measure(case: str, rounds: int, turns: int, peers: dict[str, str]) -> list[d
                 print(f"{case}: {label} ({turn + 1} of {turns}) …", file=sys.stderr)
                 results[label].append(run(command))
         away = {label: check(folder, label) for label in programs if label.split(",")[0] in PEERS}
-    for label, value in away.items():
-        if value > AGREE:
-            raise SystemExit(f"{label}: its first average is {value:.1e} of the largest change away from the loop's")
     rows = []
     for label, found in results.items():
+        if away.get(label, 0.0) > AGREE:
+            value = f"{away[label]:.1e} of the largest change away from the loop's"
+            print(f"{label} is left out: its first average is {value}", file=sys.stderr)
+            continue
         seconds = [second for one in found for second in one["seconds"]]
         row = {"case": case, "program": label, "seconds": statistics.median(seconds), "best": min(seconds)}
         row["first_s"] = min((one["first_s"] for one in found if "first_s" in one), default=None)
