@@ -63,7 +63,7 @@ def main() -> None:
             return found
 
     strategy = Timed(
-        fraction_fit=1.0, fraction_evaluate=0.0, min_available_clients=devices,
+        fraction_fit=1.0, min_fit_clients=devices, min_available_clients=devices, fraction_evaluate=0.0,
         initial_parameters=ndarrays_to_parameters(list(weights.values())),
     )  # fmt: skip
     run_simulation(
