@@ -9,7 +9,7 @@ The bare loop is one process that sets the weights, takes the steps, gets the we
 no selection, no shuffling and no checks: `loop` with one thread and with one a core. Peers (`jax`, `torch`, `numpy`,
 `flower`) are `simulator_peers/*_peer.py`, each run by the Python that `--peer` names, with one process and with one a
 core. Every peer and the bare loop start from the same weights and batches; one whose first round's average does not
-agree with the bare loop's is left out, and that is said. Programs run one after the other, in turn over `--turns`;
+agree with the bare loop's is left out, said, and status 1. Programs run one after the other, in turn over `--turns`;
 shown is the median round. `first` is from the program's start to the end of its first round; memory is the sum over a
 program's processes of what they hold at most (shared pages counted once each: PSS for the simulator, VmHWM elsewhere).
 """
@@ -249,10 +249,6 @@ def measure(case: str, rounds: int, turns: int, peers: dict[str, str]) -> list[d
         away = {label: check(folder, label) for label in programs if label.split(",")[0] in PEERS}
     rows = []
     for label, found in results.items():
-        if away.get(label, 0.0) > AGREE:
-            value = f"{away[label]:.1e} of the largest change away from the loop's"
-            print(f"{label} is left out: its first average is {value}", file=sys.stderr)
-            continue
         seconds = [second for one in found for second in one["seconds"]]
         row = {"case": case, "program": label, "seconds": statistics.median(seconds), "best": min(seconds)}
         row["first_s"] = min((one["first_s"] for one in found if "first_s" in one), default=None)
@@ -277,6 +273,15 @@ def main() -> None:
     rows = []
     for case in given.case:
         rows += measure(case, given.rounds or {"large": 5, "small": 100}[case], given.turns, peers)
+    wrong = [row for row in rows if (row["away"] or 0.0) > AGREE]
+    show([row for row in rows if row not in wrong], given)
+    if wrong:
+        told = (f"{row['case']}, {row['program']}: {row['away']:.1e}" for row in wrong)
+        raise SystemExit(f"left out, for the first average is so much of the largest change off: {'; '.join(told)}")
+
+
+def show(rows: list[dict[str, Any]], given: argparse.Namespace) -> None:
+    """Print the tables, or one line of JSON."""
     if given.json:
         print(json.dumps(rows))
         return

@@ -13,6 +13,7 @@ from split import Split
 
 import edgewise
 from edgewise.baselines import Recall
+from edgewise.simulation.compare import SERVER_SETTINGS
 from edgewise.simulation.data import ArrayData, text_data_of
 from edgewise.simulation.run import begun
 from edgewise_edge.local_training import device_generator, run_to_end, train_locally
@@ -23,7 +24,6 @@ from edgewise_wire.weights import Flat, flatten
 
 DEVICE = "person-{:03}"
 ADAPTIVE = ("fedadam", "fedyogi", "fedadagrad")
-FALLING = ("server_annealing", "server_halving", "server_weight_decay")
 MEASURED = 16  # times, on the way
 COSTS = {"updates": "reported", "bytes_down": "bytes_down", "bytes_up": "bytes_up"}  # to a row's own names
 
@@ -49,7 +49,7 @@ class Federated:
     def options(self) -> dict[str, Any]:
         """Return them by name, without those that the algorithm does not have, and what is 0 and means not at all."""
         without = [] if self.algorithm in ADAPTIVE else ["adaptivity"]
-        without += [name for name in FALLING if not getattr(self, name)]
+        without += [name for name in SERVER_SETTINGS if not getattr(self, name)]
         return {name: value for name, value in asdict(self).items() if name not in without}
 
 

@@ -57,8 +57,7 @@ class ArrayData:
     ) -> None:
         self._devices = list(devices)
         self._parts = ((dict(train), np.asarray(train_ends)), (dict(held_out), np.asarray(held_out_ends)))
-        if any(a >= b for a, b in pairwise(self._devices)):
-            raise DataError("devices: expected different names, sorted")
+        _check_order(self._devices)
         for what, (arrays, ends) in zip(("train", "held out"), self._parts, strict=True):
             lengths = {len(array) for array in arrays.values()} or {0}
             if len(ends) != len(self._devices) or len(lengths) > 1 or (len(ends) and int(ends[-1]) != max(lengths)):
@@ -111,9 +110,7 @@ class ArrayData:
             >>> data = ArrayData.of_devices({"a": ({"features": x, "labels": y}, {"features": x, "labels": y})},
             ...                             manifest)                                             # doctest: +SKIP
         """
-        if not devices:
-            raise DataError("data: expected at least one device, got none")
-        names = sorted(devices)
+        names = _some(devices)
         for name in names:
             if isinstance(devices[name], Mapping) or len(devices[name]) != 2:
                 raise DataError(f"device {name!r}: expected a pair: examples to train on, and such as only measure")
@@ -152,8 +149,7 @@ class CheckedData:
         self.data = data
         self._manifest = manifest
         self._devices = list(data.devices)
-        if any(a >= b for a, b in pairwise(self._devices)):
-            raise DataError("devices: expected different names, sorted")
+        _check_order(self._devices)
         self._counts = [np.asarray(data.counts(held_out=which), np.int64) for which in (False, True)]
         for counts in self._counts:
             if counts.shape != (len(self._devices),):
@@ -243,7 +239,7 @@ def text_data_of(
     if not manifest.vocabulary:
         raise DataError(f"the model {manifest.name!r} has no vocabulary: text cannot be made into its inputs")
     tokenizer = WordTokenizer(manifest.vocabulary)
-    names = sorted({*train, *held_out})
+    names = _some({*train, *held_out})
     parts = []
     for texts, measuring in ((train, False), (held_out, True)):
         found = [
@@ -254,6 +250,19 @@ def text_data_of(
         parts.append(({key: np.concatenate([one[key] for one in found]) for key in found[0]}, ends))
     (train_rows, train_ends), (held_out_rows, held_out_ends) = parts
     return ArrayData(names, train_rows, train_ends, held_out_rows, held_out_ends)
+
+
+def _check_order(devices: Sequence[str]) -> None:
+    if any(a >= b for a, b in pairwise(devices)):
+        raise DataError("devices: expected different names, sorted")
+
+
+def _some(devices: Iterable[str]) -> list[str]:
+    """Return the names in order, of which there must be one at least."""
+    names = sorted(devices)
+    if not names:
+        raise DataError("data: expected at least one device, got none")
+    return names
 
 
 def _checked(device: str, given: Rows, manifest: Manifest) -> dict[str, Array]:

@@ -61,7 +61,7 @@ def _open(source: Any, manifest: Manifest) -> TaskData:
         for person, texts in source.items():
             if isinstance(texts, str) or not isinstance(texts, Iterable) or not all(isinstance(t, str) for t in texts):
                 raise DataError(f"data: expected a list of texts for each person, got {texts!r:.80} for {person!r}")
-        return text_data(source, manifest) if source else ArrayData.of_devices({}, manifest)
+        return text_data(source, manifest)
     if not isinstance(source, (str, Path)):
         return _own(source, "data", manifest)
     name = str(source)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -105,9 +105,7 @@ class SimulationView:
         rows = list(self._rows)
         names = list(dict.fromkeys(name for row in rows for name in metric_names([row]) if name != "loss"))
         title = f"{self._label + ': ' if self._label else ''}{self._done} of {counted(self._total, 'round')}"
-        shown = [_cells(row, names) for row in rows]
-        if not any(row["hours"] > SHOWN_HOURS for row in rows):
-            shown = [{name: cell for name, cell in one.items() if name != "virtual"} for one in shown]
+        shown = _timed([_cells(row, names) for row in rows], [row["hours"] for row in rows])
         return rounds_table(shown, title, self.console.width)
 
     def _drawn(self) -> RenderableType:
@@ -128,14 +126,20 @@ def summary(results: Mapping[str, Result], width: int = 0) -> Table:
     metrics = list(dict.fromkeys(name for result in results.values() for name in result.metrics))
     headings = ["rounds", *(heading(name) for name in metrics), "virtual", "MB up", "MB down", "reports", "lost"]
     rows = [{"": label, **dict(zip(headings, line(result, metrics), strict=True))} for label, result in results.items()]
-    if not any(result.hours > SHOWN_HOURS for result in results.values()):
-        rows = [{name: cell for name, cell in row.items() if name != "virtual"} for row in rows]
+    rows = _timed(rows, [result.hours for result in results.values()])
     shown = fitted(rows, width, FIRST_TO_GO, gap=2) if width else rows
     for name in shown[0] if shown else ():
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
     for row in shown:
         table.add_row(*row.values())
     return table
+
+
+def _timed(rows: list[dict[str, str]], hours: Iterable[float]) -> list[dict[str, str]]:
+    """Return the cells, without the column of virtual time where none of them took any."""
+    if any(one > SHOWN_HOURS for one in hours):
+        return rows
+    return [{name: cell for name, cell in row.items() if name != "virtual"} for row in rows]
 
 
 def line(result: Result, metrics: Sequence[str]) -> list[str]:

@@ -57,7 +57,7 @@ class Worker:
         self._views: tuple[Flat, Weights] | None = None
         self._change: Flat = np.empty(self.parameters, np.float32)  # one for all: memory that comes and goes is slow
         self._generators = DeviceGenerators(setup.seed, data.devices)
-        self.between: Callable[[], None] = _nothing
+        self.between: Callable[[], None] | None = None
 
     @property
     def size(self) -> int:
@@ -169,10 +169,6 @@ class Worker:
 
     def _examples(self, device: int, *, held_out: bool) -> Examples:
         return examples_for(self.data.rows(device, held_out=held_out), self.trainer.manifest)
-
-
-def _nothing() -> None:
-    """Have nothing else to look after."""
 
 
 def _norm(update: Flat) -> float:

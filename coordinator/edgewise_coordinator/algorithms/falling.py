@@ -35,7 +35,6 @@ def halving(algorithm: Algorithm, every: float) -> Algorithm:
         array([1.75], dtype=float32)
     """
     positive("server halving", every)
-
     return _falling(algorithm, lambda taken: 0.5 ** (taken / every), "halving_rounds")
 
 

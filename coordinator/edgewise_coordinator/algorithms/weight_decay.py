@@ -13,7 +13,7 @@ def weight_decay(algorithm: Algorithm, part: float) -> Algorithm:
     """Return `algorithm` with weights that shrink by a share in each version: w ← step(w) − part·w.
 
     It is AdamW's decay (Loshchilov and Hutter 2019, algorithm 2, line 12) where the server takes the steps: decoupled
-    from moments and from what devices do, which keep their plain SGD. `halving` around it lets both fall together.
+    from moments and from what devices do, which keep their plain SGD. With a falling rate around it, it falls, too.
 
     Args:
         algorithm: any.

@@ -208,6 +208,7 @@ def test_nobody_waits_for_answers_that_came_while_this_process_trained(
     def until_the_others_are_done(self: Worker, *given: Any) -> Any:
         done = train(self, *given)
         while any(process.pending for process in engines[0]._processes):
+            assert self.between is not None
             self.between()
         return done
 
