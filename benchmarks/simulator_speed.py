@@ -7,11 +7,13 @@ epoch. Small: a perceptron of 10,035 parameters, 1,000 devices, 200 a round, one
 
 The bare loop is one process that sets the weights, takes the steps, gets the weights and adds them up, with no rounds,
 no selection, no shuffling and no checks: `loop` with one thread and with one a core. Peers (`jax`, `torch`, `numpy`,
-`flower`) are `simulator_peers/*_peer.py`, each run by the Python that `--peer` names, with one process and with one a
-core. Every peer and the bare loop start from the same weights and batches; one whose first round's average does not
-agree with the bare loop's is left out, said, and status 1. Programs run one after the other, in turn over `--turns`;
-shown is the median round. `first` is from the program's start to the end of its first round; memory is the sum over a
-program's processes of what they hold at most (shared pages counted once each: PSS for the simulator, VmHWM elsewhere).
+`flower` over NumPy's training, `flower-torch` over PyTorch's) are `simulator_peers/*_peer.py`, each run by the Python
+that `--peer` names, with one process and with one a core. Every peer and the bare loop start from the same weights and
+batches; one whose first round's average does not agree with the bare loop's is left out, said, and status 1.
+
+Programs run one after the other, in turn over `--turns`; shown is the median round. `first` is from the program's start
+to the end of its first round; memory is the sum over a program's processes of what they hold at most (shared pages
+counted once each: PSS). Python keeps what it compiles, as it does for whoever installs a package.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).parent
-PEERS = ("jax", "torch", "numpy", "flower")
+PEERS = ("jax", "torch", "numpy", "flower", "flower-torch")
 AGREE = 2e-3  # of the largest change of a weight
 
 
@@ -146,9 +148,10 @@ print(json.dumps({"moments": moments, "seconds": [b - a for a, b in zip(moments,
 
 def run(command: list[str], **options: Any) -> dict[str, Any]:
     """Run a program to its end; return what it printed, its peak memory, and when its first round ended."""
+    keeps = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     began = time.time()
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **options
+        command, env=keeps, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **options
     )
     peak = Peak(process.pid)
     out, err = process.communicate()
@@ -212,10 +215,12 @@ def contestants(case: str, folder: Path, rounds: int, peers: dict[str, str]) -> 
         out = str(folder / f"loop-{workers}.npz")
         found[f"loop, {workers} threads"] = [sys.executable, "-c", LOOP, model, task, str(workers), str(rounds), out]
     for name, python in peers.items():
-        for processes in (cores,) if name == "flower" else sorted({1, cores}):
+        framework, _, trainer = name.partition("-")
+        for processes in (cores,) if framework == "flower" else sorted({1, cores}):
             label = f"{name}, {processes} processes"
-            script = str(HERE / "simulator_peers" / f"{name}_peer.py")
-            more = ["--rounds", str(rounds), "--processes", str(processes), "--out", str(folder / f"{label}.npz")]
+            script = str(HERE / "simulator_peers" / f"{framework}_peer.py")
+            more = ["--trainer", trainer] if trainer else []
+            more += ["--rounds", str(rounds), "--processes", str(processes), "--out", str(folder / f"{label}.npz")]
             found[label] = [python, script, task, *more]
     return found
 

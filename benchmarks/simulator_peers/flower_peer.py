@@ -1,8 +1,9 @@
-"""Flower's simulation (Ray underneath) over the NumPy peer's training: what a framework adds to the arithmetic."""
+"""Flower's simulation (Ray underneath) over the training of another peer: what a framework adds to the arithmetic."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import logging
 import resource
@@ -12,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from common import load, one_core
-from numpy_peer import build
 
 
 def main() -> None:
@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", default="")
+    parser.add_argument("--trainer", choices=("numpy", "torch"), default="numpy", help="whose local training")
     given = parser.parse_args()
     one_core()
     import flwr
@@ -42,6 +43,7 @@ def main() -> None:
 
         def fit(self, parameters: Any, config: Any) -> Any:
             if "data" not in kept:
+                build = importlib.import_module(f"{given.trainer}_peer").build
                 kept["data"], kept["local"] = load(task)[1], build(kind, rate)
             own = {name: value[self.device] for name, value in kept["data"].items()}
             new = kept["local"](dict(zip(names, parameters, strict=True)), own)

@@ -24,6 +24,7 @@ from edgewise_edge.local_training import (
 )
 from edgewise_edge.progress import NOTHING_DONE, Step
 from edgewise_edge.session import SessionFolder, Work
+from edgewise_edge.starting_point import StartingPoint
 from edgewise_edge.weights_file import read_weights, room_on_disk
 from edgewise_wire.blobs import BlobStore, make_ref
 from edgewise_wire.encodings import clipping_norm
@@ -76,11 +77,11 @@ def compute(host: Host, job: Job) -> Generator[Step, None, Computed]:
     if asked.kind == Kind.EVALUATE:
         sums = yield from evaluate_locally(trainer, weights, examples, max_examples=job.most)
         return Computed(_evaluation(job.work, sums), {"examples": sums.examples})
+    room = room_on_disk(job.home.session / "difference", len(weights))
     update = yield from train_locally(
-        trainer, weights, examples,
+        trainer, StartingPoint(weights, trainer.manifest.weights, room), examples,
         epochs=asked.epochs, learning_rate=asked.learning_rate, max_examples=job.most,
         rng=device_generator(asked.seed, job.work.round, job.device), correction=_correction(job, blobs, trainer),
-        out=room_on_disk(job.home.session / "difference", len(weights)),
     )  # fmt: skip
     del trainer  # its memory is as large as all that follows; a host may keep it for the next round
     figures = {"examples": update.examples, "steps": update.steps, "loss": update.loss, "norm": update.norm}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol, TypeAlias, TypeVar
@@ -17,13 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewise_edge.correction import Correction
-from edgewise_edge.mapped import let_go, mapped
 from edgewise_edge.progress import Step
+from edgewise_edge.starting_point import StartingPoint
 from edgewise_wire.errors import RunError
 from edgewise_wire.manifest import Manifest
-from edgewise_wire.weights import Array, Flat, Weights, WeightSpec, check_one, layout, squares, unflatten
-
-BLOCK = 1 << 16  # numbers at a time where a model is read through once: 256 KB
+from edgewise_wire.weights import Array, Flat, Weights, unflatten
 
 Batch: TypeAlias = Mapping[str, Array]
 """One batch by the graph's input names: model inputs, `labels`, `weight` (0 for padding)."""
@@ -181,7 +179,7 @@ def device_generator(seed: int, round_number: int, device: str) -> np.random.Gen
 
 def train_locally(
     trainer: TrainerLike,
-    weights: Flat,
+    weights: Flat | StartingPoint,
     examples: Examples,
     *,
     epochs: int,
@@ -189,22 +187,19 @@ def train_locally(
     max_examples: int,
     rng: np.random.Generator,
     correction: Correction | None = None,
-    named: Weights | None = None,
-    out: Flat | None = None,
 ) -> Generator[Step, None, LocalUpdate]:
     """Train from `weights` on a device's own examples, a batch between any two yields.
 
     Args:
         trainer: the model; its weights are overwritten.
-        weights: the round's weights, float32[parameters]; read at the beginning and at the end, never written.
+        weights: the round's weights, float32[parameters]; read at the beginning and at the end, never written. As a
+            `StartingPoint` they can be shared by many devices, and the update can stand where the caller wants it.
         examples: the device's examples.
         epochs: passes over the chosen examples, each in an order of its own.
         learning_rate: of every step.
         max_examples: a random sample of at most so many is used, 0 for all.
         rng: drives sample and order; see `device_generator`.
         correction: what is added to each gradient; without one plain `train` is used.
-        named: `unflatten(weights, …)`, for who trains many devices from the same weights and so does it once.
-        out: where the update is to stand, float32[parameters], for who is done with it before the next one.
 
     Returns:
         The update, by way of `StopIteration.value`; `run_to_end` gives it.
@@ -218,11 +213,12 @@ def train_locally(
         ...                                   rng=device_generator(seed, round_number, device)))  # doctest: +SKIP
     """
     specs = trainer.manifest.weights
-    trainer.set_weights(named or unflatten(weights, specs))
+    start = weights if isinstance(weights, StartingPoint) else StartingPoint(weights, specs)
+    trainer.set_weights(start.named)
     trainer.reset_optimizer()
     if correction is not None:
-        trainer.set_offset(correction.offset(weights, specs))
-    chosen = rng.permutation(len(examples))[: max_examples or None]
+        trainer.set_offset(correction.offset(start.weights, specs))
+    chosen = rng.permutation(_numbers(len(examples)))[: max_examples or None]
     steps, loss = 0, 0.0
     for epoch in range(epochs):
         order = chosen if epoch == 0 else rng.permutation(chosen)
@@ -240,7 +236,7 @@ def train_locally(
             weight_sum += step.weight_sum
             loss = loss_sum / weight_sum if weight_sum else 0.0
             yield Step(steps, total, loss)
-    update, norm = _difference(trainer, weights, out)
+    update, norm = start.difference(trainer.weight_views())
     found = LocalUpdate(update, len(chosen), loss, steps, norm)
     if correction is None or correction.server is None:
         return found
@@ -287,47 +283,14 @@ def run_to_end(work: Generator[Step, None, Result], between: Callable[[], None] 
             return result
 
 
+@lru_cache(maxsize=64)
+def _numbers(count: int) -> Order:
+    """Return the numbers of so many examples, to be read only: many devices of a simulation have as many."""
+    numbers = np.arange(count)
+    numbers.flags.writeable = False
+    return numbers
+
+
 def _check_loss(loss: float, step: int, learning_rate: float) -> None:
     if not math.isfinite(loss):
         raise RunError(f"training diverged: the loss of step {step} is {loss} at learning rate {learning_rate:g}")
-
-
-def _difference(trainer: TrainerLike, weights: Flat, out: Flat | None) -> tuple[Flat, float]:
-    """Return local minus round weights and their L2 norm; a trainer may make each local weight when it is asked."""
-    places, size = layout(tuple(trainer.manifest.weights))
-    local = trainer.weight_views()
-    update = np.empty(size, np.float32) if out is None else out
-    subtract = _subtract_lent if mapped(weights) else np.subtract
-    for spec, place in places:
-        array = local[spec.name]
-        check_one(array, spec)
-        subtract(array.reshape(-1), weights[place], out=update[place])
-    total = _squares(update)  # one pass that says yes for nearly every update
-    if not math.isfinite(total):
-        _check_finite(update, places)
-    return update, math.sqrt(total) if total < math.inf else total
-
-
-def _subtract_lent(own: Array, lent: Array, out: Array) -> None:
-    """Subtract what a mapped file lends, of which only a block is held at a time."""
-    for at in range(0, len(own), BLOCK):
-        block = slice(at, at + BLOCK)
-        np.subtract(own[block], lent[block], out=out[block])
-        let_go(lent)
-        let_go(out)
-
-
-def _squares(update: Flat) -> float:
-    if not mapped(update):
-        return squares(update)
-    total = 0.0
-    for at in range(0, len(update), BLOCK):
-        total += squares(update[at : at + BLOCK])
-        let_go(update)
-    return total
-
-
-def _check_finite(update: Flat, places: Iterable[tuple[WeightSpec, slice]]) -> None:
-    for spec, place in places:
-        if not np.isfinite(update[place]).all():
-            raise RunError(f"training diverged: {spec.name!r} is not finite any more; a lower learning rate may help")

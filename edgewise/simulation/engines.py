@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -69,28 +68,3 @@ class Inline:
 
     def close(self) -> None:
         """Nothing is held."""
-
-
-def chunks(count: int, workers: int, seconds: float | None) -> int:
-    """Return how many jobs go to a worker at once: little enough to balance, enough that asking costs nothing.
-
-    Args:
-        count: of jobs.
-        workers: that share them.
-        seconds: that a job took lately; `None` where it is not known.
-
-    Example:
-        >>> chunks(32, 2, 0.15), chunks(1000, 2, 1e-4), chunks(200, 2, 5e-5)
-        (1, 125, 100)
-    """
-    own = count / workers
-    if seconds is None:
-        return max(1, math.ceil(own / PIECES))
-    # As many pieces for each worker: where all take alike, none of them ends with one piece more than the others.
-    pieces = min(PIECES, max(1, round(own * seconds / PIECE_SECONDS)))
-    return max(1, min(math.ceil(own / pieces), round(CHUNK_SECONDS / max(seconds, 1e-9))))
-
-
-PIECES = 4  # for each worker, but where they would be too long or too short
-PIECE_SECONDS = 0.005  # handing one out and hearing of it takes about 0.1 ms, and wakes who then runs elsewhere
-CHUNK_SECONDS = 0.05  # the most that a worker may be behind the others at the end

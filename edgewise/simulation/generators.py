@@ -41,6 +41,7 @@ _A = _constants(INIT_A, MULT_A, _OWN + NAME_WORDS * POOL)
 _NAME_A = np.array([_A[_OWN:-1], _A[_OWN + 1 :]], np.uint32).reshape(2, NAME_WORDS, POOL)
 _B = _constants(INIT_B, MULT_B, 2 * POOL)
 _OUT_B = np.array([_B[:-1], _B[1:]], np.uint32)[:, :, None]
+_LOW_FIRST = [2, 3, 0, 1, 6, 7, 4, 5]  # of a SeedSequence's words PCG64 takes the high 64 bits of each seed first
 _MIX_L, _MIX_R, _SHIFT = np.uint32(MIX_L), np.uint32(MIX_R), np.uint32(SHIFT)
 
 
@@ -73,7 +74,7 @@ class DeviceGenerators:
             pool ^= pool >> _SHIFT
         words = (np.concatenate([pool, pool]) ^ _OUT_B[0]) * _OUT_B[1]
         words ^= words >> _SHIFT
-        rows = words.T.astype("<u4", order="C").tobytes()
+        rows = words[_LOW_FIRST].T.astype("<u4", order="C").tobytes()
         return [_pcg64(rows[at : at + 32]) for at in range(0, len(rows), 32)]
 
     def set(self, state: tuple[int, int]) -> np.random.Generator:
@@ -114,7 +115,6 @@ def _round_pool(seed: int, round_id: int) -> list[int]:
 
 
 def _pcg64(seed: bytes) -> tuple[int, int]:
-    """Return PCG64's (state, increment) for 32 bytes of a SeedSequence: four words of 64 bits, the high ones first."""
-    high, low, high_inc, low_inc = (int.from_bytes(seed[at : at + 8], "little") for at in range(0, 32, 8))
-    increment = ((high_inc << 64 | low_inc) << 1 | 1) & STATE
-    return ((increment + (high << 64 | low)) * PCG_MULTIPLIER + increment) & STATE, increment
+    """Return PCG64's (state, increment) for two seeds of 128 bits, little-endian."""
+    increment = (int.from_bytes(seed[16:], "little") << 1 | 1) & STATE
+    return ((increment + int.from_bytes(seed[:16], "little")) * PCG_MULTIPLIER + increment) & STATE, increment

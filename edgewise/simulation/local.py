@@ -24,8 +24,9 @@ from typing import Any
 import numpy as np
 
 from edgewise.simulation.data import ArrayData, CheckedData, RepeatedData, TaskData
-from edgewise.simulation.engines import Partial, chunks
+from edgewise.simulation.engines import Partial
 from edgewise.simulation.jobs import Done, Job, Measured, Setup
+from edgewise.simulation.pieces import Pieces
 from edgewise.simulation.shared import Handle, SharedArray, share
 from edgewise.simulation.worker import Worker
 from edgewise.simulation.worker_process import Described, News
@@ -35,10 +36,10 @@ from edgewise_wire.weights import Flat
 
 log = logging.getLogger("edgewise.simulation")
 
-AHEAD = 2  # pieces of work that a worker holds: it never waits for the next one
+AHEAD = 2  # pieces of work that a worker holds, but at the end: it never waits for the next one
 DEATHS_MAX = 3  # of workers over one and the same piece of work, before the run gives up
 PATIENCE_SECONDS = 2.0  # for workers to end by themselves
-LISTEN_SECONDS = 0.01  # how long, about, an answer may lie there while this process trains
+LISTEN_SECONDS = 0.001  # how long, about, an answer may lie there while this process trains
 
 
 class _MetError(Exception):
@@ -249,8 +250,7 @@ class LocalWorkers:
     ) -> dict[int, tuple[int, float]]:
         """Hand out `items` until all are done, `here` as well; return where each other process's sum stands."""
         began, ends = time.perf_counter(), dict[int, tuple[int, float]]()
-        size = chunks(len(items), self.workers, self._seconds.get(kind))
-        todo = deque(items[at : at + size] for at in range(0, len(items), size))
+        todo = Pieces(items, self.workers, self._seconds.get(kind))
         deaths: dict[int, int] = {}
 
         def listen(seconds: float | None) -> None:
@@ -259,7 +259,7 @@ class LocalWorkers:
                 try:
                     answer = pickle.loads(process.inn.recv_bytes())  # noqa: S301  our own worker's
                 except (EOFError, OSError):
-                    todo.extend(self._bury(process, deaths, redo))
+                    todo.give_back(self._bury(process, deaths, redo))
                     ends.pop(process.number, None)
                     self._fill(self._processes[process.number], kind, todo, extra)
                     continue
@@ -277,7 +277,7 @@ class LocalWorkers:
         try:
             while True:
                 if todo:
-                    take(here(todo.popleft()))
+                    take(here(todo.take()))
                     listen(0)
                 elif any(process.pending for process in self._processes):
                     listen(None)
@@ -288,9 +288,9 @@ class LocalWorkers:
         self._seconds[kind] = (time.perf_counter() - began) * self.workers / max(1, len(items))
         return ends
 
-    def _fill(self, process: _Process, kind: str, todo: deque[Any], extra: object) -> None:
-        while todo and len(process.pending) < AHEAD:
-            piece = todo.popleft()
+    def _fill(self, process: _Process, kind: str, todo: Pieces[Any], extra: object) -> None:
+        while todo and len(process.pending) < (1 if todo.ending else AHEAD):
+            piece = todo.take()
             process.pending.append(piece)
             process.send((kind, piece, extra, tuple(process.news)))
             process.news = News()

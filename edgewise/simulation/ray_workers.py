@@ -8,7 +8,6 @@ lie on a file system that all nodes share.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from edgewise.simulation.data import TaskData
-from edgewise.simulation.engines import Partial, chunks
+from edgewise.simulation.engines import Partial
 from edgewise.simulation.jobs import Done, Job, Measured, Setup, Vectors
+from edgewise.simulation.pieces import Pieces
 from edgewise_coordinator.exact_sum import ExactSum
 from edgewise_wire.errors import EdgewiseError, RunError, UnavailableError
 from edgewise_wire.weights import Flat
@@ -115,14 +115,13 @@ class RayWorkers:
         self, kind: str, items: list[Any], found: dict[int, Any], lost: list[Any], extra: str = ""
     ) -> dict[int, list[Any]]:
         """Give `items` to the actors piece by piece; return what each did, and add what dead ones had to `lost`."""
-        size = chunks(len(items), self.workers, None)
-        todo = deque(items[at : at + size] for at in range(0, len(items), size))
+        todo = Pieces(items, self.workers)
         did: dict[int, list[Any]] = {number: [] for number in range(self.workers)}
         running: dict[Any, tuple[int, list[Any]]] = {}
 
         def give(number: int) -> None:
             if todo:
-                piece = todo.popleft()
+                piece = todo.take()
                 answer = getattr(self._actors[number], kind).remote(piece, self._vectors, extra)
                 running[answer] = (number, piece)
 

@@ -29,12 +29,13 @@ from edgewise_edge.local_training import (
     train_locally,
 )
 from edgewise_edge.next_word import examples_for
+from edgewise_edge.starting_point import StartingPoint
 from edgewise_edge.trainer import Trainer
 from edgewise_wire.encodings import clipping_norm
 from edgewise_wire.errors import InputError, ProtocolError, RunError
 from edgewise_wire.transforms import Codec, Key, get
 from edgewise_wire.transforms.clip import within
-from edgewise_wire.weights import Flat, Weights, parameters, squares, to_bytes, unflatten
+from edgewise_wire.weights import Flat, parameters, squares, to_bytes
 
 NORM_SLACK = 1e-3  # a float32 sum of a million squares is good to about 1e-4
 
@@ -54,7 +55,7 @@ class Worker:
         self.codec = get(setup.training.encoding)
         self.states = DeviceStates(Path(setup.states)) if setup.states else None
         self._spool = Path(setup.spool) if setup.spool else None
-        self._views: tuple[Flat, Weights] | None = None
+        self._start: tuple[int, StartingPoint] | None = None
         self._change: Flat = np.empty(self.parameters, np.float32)  # one for all: memory that comes and goes is slow
         self._generators = DeviceGenerators(setup.seed, data.devices)
         self.between: Callable[[], None] | None = None
@@ -99,19 +100,16 @@ class Worker:
 
     def _update(self, job: Job, rng: np.random.Generator, vectors: Vectors) -> LocalUpdate:
         training = self.setup.training
-        weights = vectors[f"weights/{job.version}"]
         local = run_to_end(
             train_locally(
                 self.trainer,
-                weights,
+                self._from(job.version, vectors),
                 self._examples(job.device, held_out=False),
                 epochs=training.epochs,
                 learning_rate=training.learning_rate,
                 max_examples=training.max_examples,
                 rng=rng,
                 correction=self._correction(job, vectors),
-                named=self._named(weights),
-                out=self._change,
             ),
             self.between,
         )
@@ -119,11 +117,13 @@ class Worker:
             self.states.save(CONTROL, job.device, job.round_id, local.control, job.control_round)
         return local
 
-    def _named(self, weights: Flat) -> Weights:
-        """Return a round's weights by name: the same views for device after device."""
-        if self._views is None or self._views[0] is not weights:
-            self._views = weights, unflatten(weights, self.trainer.manifest.weights)
-        return self._views[1]
+    def _from(self, version: int, vectors: Vectors) -> StartingPoint:
+        """Return where training from a version begins: the same for device after device."""
+        weights = vectors[f"weights/{version}"]
+        # Memory is used again from version to version, and a new array may be where an old one was.
+        if self._start is None or self._start[0] != version or self._start[1].weights is not weights:
+            self._start = version, StartingPoint(weights, self.trainer.manifest.weights, self._change)
+        return self._start[1]
 
     def _correction(self, job: Job, vectors: Vectors) -> Correction | None:
         client = self.setup.client

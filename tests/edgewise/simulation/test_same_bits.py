@@ -150,7 +150,7 @@ def test_a_worker_killed_after_it_has_summed_counts_nothing_twice(
             os.kill(process.pid, signal.SIGKILL)
 
     monkeypatch.setattr(LocalWorkers, "_fill", watched)
-    monkeypatch.setattr("edgewise.simulation.local.chunks", lambda *_: 1)
+    monkeypatch.setattr("edgewise.simulation.pieces.UNKNOWN", 5)  # pieces of one device
     found = simulated(fixture_dir, rounds=1, cohort=5, engine="local", workers=2)
     assert asked
     assert bits(found) == bits(undisturbed)
