@@ -21,7 +21,8 @@ from edgewise.simulation.plots import SHARES
 from edgewise.simulation.population import PRESETS
 from edgewise.simulation.result import Result, committed_rounds
 from edgewise.simulation.run import COHORT, ENGINES, RUN, UNTRAINED, Options, Run, on_wire, open_run, options_of
-from edgewise.simulation.view import SHOWN_HOURS, SimulationView, duration, summary
+from edgewise.simulation.summary import SHOWN_HOURS, duration
+from edgewise.simulation.view import SimulationView, summary
 from edgewise_wire.artifact import Artifact
 from edgewise_wire.errors import ConfigError, DataError, InputError, RunError
 from edgewise_wire.files import make_folder

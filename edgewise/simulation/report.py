@@ -16,9 +16,9 @@ import numpy as np
 from edgewise.live import counted, megabytes
 from edgewise.promises import spent_words
 from edgewise.simulation.plots import SHARES, choose_metric, curves, spread
-from edgewise.simulation.result import DeviceTable, Row, committed_rounds, metric_names
+from edgewise.simulation.result import DeviceTable, Row, metric_names
 from edgewise.simulation.run import DEVICES, ROUNDS, RUN
-from edgewise.simulation.view import SHOWN_HOURS, duration, heading, value
+from edgewise.simulation.summary import SHOWN_HOURS, duration, heading, summarised, value
 from edgewise_wire.errors import DataError
 from edgewise_wire.files import write_durably
 
@@ -116,8 +116,8 @@ def _lead(runs: Sequence[Told]) -> str:
         "<p>Each curve begins with the model before any training: what the rounds must beat. The rounds are drawn"
         " over their number (abandoned ones have numbers, too), over the fleet's virtual hours where it takes any, and"
         " over the bytes that went both ways. “Lost” is the share of the devices asked whose report did not count:"
-        " drop-outs, those that over-selection asked in vain, and everybody in a round that was abandoned.</p>"
-        + _before(runs)
+        " drop-outs, those that over-selection asked in vain, and everybody in a round that was abandoned; not those"
+        " that a buffered round leaves at work.</p>" + _before(runs)
     )
 
 
@@ -130,24 +130,8 @@ def _before(runs: Sequence[Told]) -> str:
 
 
 def _summary(runs: Sequence[Told]) -> str:
-    metrics = list(dict.fromkeys(name for run in runs for name in metric_names(run.history)))
-    head = ["", "rounds", *(heading(m) for m in metrics), "virtual", "MB up", "MB down", "reports", "lost"]
-    rows = []
-    for run in runs:
-        last = next((row for row in reversed(run.history) if row.get("evaluated")), {})
-        reports, asked = (sum(row[name] for row in run.history) for name in ("reported", "selected"))
-        rows.append(
-            [
-                run.label,
-                str(committed_rounds(run.history)),
-                *(value(m, last.get(m)) for m in metrics),
-                duration(run.history[-1]["hours"]),
-                *(megabytes(sum(row[name] for row in run.history)) for name in ("bytes_up", "bytes_down")),
-                str(reports),
-                f"{100 * (1 - reports / asked):.0f} %" if asked else "–",
-            ]
-        )
-    return _table(head, rows)
+    lines = summarised({run.label: run.history for run in runs})
+    return _table(list(lines[0]), [list(line.values()) for line in lines])
 
 
 def _promise(run: Told, *, alone: bool) -> list[str]:
@@ -228,7 +212,7 @@ def _options(run: Told) -> str:
     if not run.options:
         return ""
     flat = {**{k: v for k, v in run.options.items() if k != "recipe"}, **run.options.get("recipe", {})}
-    rows = [[name, str(found)] for name, found in flat.items() if found is not None]
+    rows = [[name, str(found)] for name, found in flat.items() if found not in (None, "")]
     return f"<details><summary>Options</summary>{_table(['option', 'value'], rows)}</details>"
 
 

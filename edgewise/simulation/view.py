@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -12,40 +12,13 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from edgewise.live import METRIC_NAMES, cells, counted, fitted, megabytes, number, percent, rounds_table
-from edgewise.simulation.plots import SHARES
-from edgewise.simulation.result import Result, Row, committed_rounds, metric_names
+from edgewise.live import cells, counted, fitted, rounds_table
+from edgewise.simulation.result import Result, metric_names
+from edgewise.simulation.summary import SHOWN_HOURS, duration, heading, summarised, timed, value
 
 ROWS_SHOWN = 8  # of the latest rounds, above the bar
 BAR, BESIDE_BAR = 40, 48  # characters: of the bar at most, and of what stands beside it
-SHOWN_HOURS = 1e-3  # of virtual time: an ideal fleet takes less in any run, and nothing is said of it
 FIRST_TO_GO = ("MB down", "lost", "MB up", "reports", "virtual")  # of the summary, in a terminal that is too narrow
-
-
-def value(name: str, found: float | None) -> str:
-    """Return a metric as people read it: shares in per cent."""
-    if found is None or found != found:
-        return "–"
-    return percent(found) if name.startswith(SHARES) else number(found)
-
-
-def heading(name: str) -> str:
-    """Return a metric's heading."""
-    return METRIC_NAMES.get(name, f"{name} %" if name.startswith(SHARES) else name)
-
-
-def duration(hours: float) -> str:
-    """Return virtual time as people read it.
-
-    Example:
-        >>> duration(0.5), duration(100.0)
-        ('30 min', '4.2 days')
-    """
-    if hours < 1 / 60:
-        return f"{3600 * hours:.1f} s"
-    if hours < 1:
-        return f"{60 * hours:.0f} min"
-    return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} days"
 
 
 class SimulationView:
@@ -105,7 +78,7 @@ class SimulationView:
         rows = list(self._rows)
         names = list(dict.fromkeys(name for row in rows for name in metric_names([row]) if name != "loss"))
         title = f"{self._label + ': ' if self._label else ''}{self._done} of {counted(self._total, 'round')}"
-        shown = _timed([_cells(row, names) for row in rows], [row["hours"] for row in rows])
+        shown = timed([_cells(row, names) for row in rows], [row["hours"] for row in rows])
         return rounds_table(shown, title, self.console.width)
 
     def _drawn(self) -> RenderableType:
@@ -123,35 +96,10 @@ def _cells(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
 def summary(results: Mapping[str, Result], width: int = 0) -> Table:
     """Return a table with a line a result: what it reached, and what that took, if `width` characters hold it."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    metrics = list(dict.fromkeys(name for result in results.values() for name in result.metrics))
-    headings = ["rounds", *(heading(name) for name in metrics), "virtual", "MB up", "MB down", "reports", "lost"]
-    rows = [{"": label, **dict(zip(headings, line(result, metrics), strict=True))} for label, result in results.items()]
-    rows = _timed(rows, [result.hours for result in results.values()])
+    rows = summarised({label: result.history for label, result in results.items()})
     shown = fitted(rows, width, FIRST_TO_GO, gap=2) if width else rows
     for name in shown[0] if shown else ():
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
     for row in shown:
         table.add_row(*row.values())
     return table
-
-
-def _timed(rows: list[dict[str, str]], hours: Iterable[float]) -> list[dict[str, str]]:
-    """Return the cells, without the column of virtual time where none of them took any."""
-    if any(one > SHOWN_HOURS for one in hours):
-        return rows
-    return [{name: cell for name, cell in row.items() if name != "virtual"} for row in rows]
-
-
-def line(result: Result, metrics: Sequence[str]) -> list[str]:
-    """Return the cells of one result."""
-    rows: Sequence[Row] = result.history
-    reports, asked = (sum(row[name] for row in rows) for name in ("reported", "selected"))
-    return [
-        str(committed_rounds(rows)),
-        *(value(name, result.measured[-1].get(name) if result.measured else None) for name in metrics),
-        duration(result.hours),
-        megabytes(sum(row["bytes_up"] for row in rows)),
-        megabytes(sum(row["bytes_down"] for row in rows)),
-        str(reports),
-        f"{100 * (1 - reports / asked):.0f} %" if asked else "–",
-    ]

@@ -17,7 +17,8 @@ from edgewise.simulation.view import SimulationView, summary
 def row(number: int, **more: Any) -> dict[str, Any]:
     return {
         "round": number, "phase": "committed", "version": number, "selected": 12, "reported": 10, "bytes_up": 2_000_000,
-        "bytes_down": 3_000_000, "seconds": 61.5, "hours": 2.0, "reason": "", "train_loss": 1.25, **more,
+        "bytes_down": 3_000_000, "seconds": 61.5, "hours": 2.0, "reason": "", "train_loss": 1.25,
+        "failed": {"offline for 20 s": 2}, **more,
     }  # fmt: skip
 
 
