@@ -12,6 +12,9 @@ from edgewise_wire.transforms.delta import check_downlink
 UPLOAD_WINDOW = 8  # chunks in flight a slot: 1 MiB, enough for a 100 ms link at 80 Mbit/s
 
 
+LEARNING_RATE_LIMIT = 1e6  # beyond it nobody learns anything
+
+
 @dataclass(frozen=True, slots=True)
 class RoundSettings:
     """The clockwork of a round (Bonawitz et al. 2019, §2.2); times in seconds.
@@ -32,14 +35,14 @@ class RoundSettings:
 
     def __post_init__(self) -> None:
         if self.goal < 1:
-            raise ConfigError(f"goal count: expected at least 1 device, got {self.goal}")
+            raise ConfigError(f"cohort: expected at least 1 device, got {self.goal}")
         if not 1.0 <= self.over_selection <= 10.0:
             raise ConfigError(f"over-selection: expected 1.0 to 10.0, got {self.over_selection}")
         if not 0 <= self.min_reports <= self.goal:
-            raise ConfigError(f"minimum reports: expected 0 to the goal count {self.goal}, got {self.min_reports}")
+            raise ConfigError(f"min-reports: expected 0 to the cohort's {self.goal}, got {self.min_reports}")
         for name in ("selection_timeout", "accept_timeout", "report_timeout"):
             if not getattr(self, name) > 0:
-                raise ConfigError(f"{name}: expected seconds above 0, got {getattr(self, name)}")
+                raise ConfigError(f"{name.replace('_', '-')}: expected seconds above 0, got {getattr(self, name)}")
 
     @property
     def target(self) -> int:
@@ -64,8 +67,10 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         if self.epochs < 1:
             raise ConfigError(f"epochs: expected at least 1, got {self.epochs}")
-        if not 0 < self.learning_rate < 1e6:
-            raise ConfigError(f"learning rate: expected a positive number, got {self.learning_rate}")
+        if not 0 < self.learning_rate < LEARNING_RATE_LIMIT:
+            raise ConfigError(
+                f"learning rate: expected a positive number below {LEARNING_RATE_LIMIT:g}, got {self.learning_rate:g}"
+            )
         if self.max_examples < 0:
             raise ConfigError(f"max examples: expected 0 (all) or more, got {self.max_examples}")
         get(self.encoding)  # raises ConfigError for what is none

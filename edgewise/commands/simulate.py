@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from edgewise.privacy_options import privacy_options
 from edgewise.promises import spent_words
 from edgewise.recipes import recipe_options
 from edgewise.simulation.compare import applying, folder_of, variants
+from edgewise.simulation.options import COHORT, Options, options_of
 from edgewise.simulation.plots import SHARES
 from edgewise.simulation.population import PRESETS
 from edgewise.simulation.result import Result, committed_rounds
-from edgewise.simulation.run import COHORT, ENGINES, RUN, UNTRAINED, Options, Run, on_wire, open_run, options_of
+from edgewise.simulation.run import ENGINES, RUN, UNTRAINED, Run, on_wire, open_run
 from edgewise.simulation.summary import SHOWN_HOURS, duration
 from edgewise.simulation.view import SimulationView, summary
 from edgewise_wire.artifact import Artifact
@@ -32,6 +33,7 @@ STOPPED = 130  # what shells give a command that Ctrl-C ended
 DEFAULTS = Options()
 COMPARISON = "comparison.json"  # what a comparison was begun with: those of its runs that never began need it
 OF_THE_CALL = ("directory", "workers", "engine", "resume", "target", "as_json", "model")  # not of what is compared
+UNWATCHED_WIDTH = 160  # of a summary that goes to a file or another program
 NOT_OPTIONS = (*OF_THE_CALL, "data", "compare_with", "wire")
 
 
@@ -71,7 +73,8 @@ NOT_OPTIONS = (*OF_THE_CALL, "data", "compare_with", "wire")
 @click.option("--evaluate-every", default=1, show_default=True, help="Rounds between evaluations, 0 for never.")
 @click.option("--evaluation-devices", default=0, help="Most devices that measure, always the same ones. [default: all]")
 @click.option(
-    "--target", help="METRIC=VALUE: say when it was reached, in rounds and virtual hours, or that it was not."
+    "--target",
+    help="METRIC=VALUE: say when it was reached, in rounds and virtual hours; if no run reached it, the status is 1.",
 )
 @click.option(
     "--selection-timeout", default=DEFAULTS.selection_timeout, show_default=True,
@@ -108,6 +111,8 @@ def command(**given: Any) -> None:
         click.echo(f"Stopped.{_how_to_go_on(given['directory'])}", err=True)
         raise click.exceptions.Exit(STOPPED) from None
     _tell(results, given, target)
+    if target and all(result.hours_until(*target) is None for result in results.values()):
+        raise click.exceptions.Exit(1)
 
 
 def _compare(given: dict[str, Any]) -> dict[str, Result]:
@@ -227,19 +232,11 @@ def _go(run: Run, label: str) -> Result:
 
 
 def _before(run: Run) -> Iterator[str]:
-    """Yield what is worth knowing of a fleet so small before its rounds begin."""
-    if not run.data.counts(held_out=True).sum():
-        yield "No device holds out an example (`held_out` of a .npz): no loss or metric of a version will be measured."
-    goal, devices, fleet = run.settings.cohort.goal, len(run.data.devices), run.options.model()
+    """Yield what is worth knowing before the rounds begin."""
+    yield from run.doubts()
+    goal, devices = run.settings.cohort.goal, len(run.data.devices)
     if goal == devices < COHORT and "cohort" not in _said_names():
         yield f"A round is every device there is, {devices} of them; --cohort says how many."
-    there = fleet.peak * devices
-    if fleet.peak and not run.options.trace and there < run.settings.cohort.target:
-        enough = math.ceil(run.settings.cohort.target / fleet.peak * 2)
-        yield (
-            f"--fleet {run.options.fleet}: of {devices} devices {there:.3g} are there at the busiest hour, and a round"
-            f" asks {run.settings.cohort.target}: rounds wait, or are abandoned; --devices {enough} is enough."
-        )
 
 
 def _said_names() -> frozenset[str]:
@@ -283,15 +280,17 @@ def _check_target(given: dict[str, Any], options: Options, folder: Path) -> None
 
 def _tell(results: dict[str, Result], given: dict[str, Any], target: tuple[str, float] | None) -> None:
     console = Console(stderr=True)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = UNWATCHED_WIDTH
     console.print(summary(results, console.width))
     for label, result in results.items():
         if target:
-            console.print(_reached(label, result, *target), highlight=False)
+            console.print(_reached(label, result, *target), highlight=False, soft_wrap=True)
         promised = next((row["privacy"] for row in reversed(result.history) if row.get("privacy")), None)
         if promised:
             who = f"{label}: " if label else ""
             words = f"{who}Privacy, were the noise secret: {spent_words(promised)}."
-            console.print(f"{words} It rests on this: {promised['assumes']}.", highlight=False)
+            console.print(f"{words} It rests on this: {promised['assumes']}.", highlight=False, soft_wrap=True)
     where = given["directory"]
     words = f"History, model, devices and plot: {where}  (report: edgewise report {where})"
     console.print(words, highlight=False, soft_wrap=True)

@@ -123,16 +123,20 @@ class Traced:
     Args:
         spans: (start, end) in seconds, one list a device, sorted and apart.
         period: seconds after which it begins anew; 0 for never.
+        names: of the devices, for errors.
 
     Raises:
         DataError: if a span ends before it begins or overlaps the next.
     """
 
-    def __init__(self, spans: Sequence[Spans], period: float = 0.0) -> None:
+    def __init__(self, spans: Sequence[Spans], period: float = 0.0, names: Sequence[str] = ()) -> None:
         for device, own in enumerate(spans):
             flat = [moment for span in own for moment in span]
             if any(a > b for a, b in pairwise(flat)) or (period and flat and flat[-1] > period):
-                raise DataError(f"trace of device {device}: expected spans in order and apart, got {list(own)[:3]}")
+                who = repr(names[device]) if names else str(device)
+                raise DataError(
+                    f"trace of device {who}: expected spans that end after they begin, and apart, got {list(own)[:3]}"
+                )
         self._spans = [list(own) for own in spans]
         self._period = period
         pairs = [(s, e, d) for d, own in enumerate(self._spans) for s, e in own]
@@ -180,9 +184,14 @@ def read_trace(path: Path, devices: Sequence[str]) -> Traced:
         raise DataError(f"{path}: expected at least one span of availability, found none")
     period = math.ceil(max(end for own in spans.values() for _, end in own) / DAY) * DAY
     if set(spans) <= set(devices):
-        return Traced([sorted(spans.get(device, ())) for device in devices], period)
-    traces = [sorted(own) for own in spans.values()]
-    return Traced([traces[number % len(traces)] for number in range(len(devices))], period)
+        found = {device: sorted(spans.get(device, ())) for device in devices}
+    else:
+        traces = [sorted(own) for own in spans.values()]
+        found = {device: traces[number % len(traces)] for number, device in enumerate(devices)}
+    try:
+        return Traced(list(found.values()), period, list(found))
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def _spans_of(path: Path) -> dict[str, list[tuple[float, float]]]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewise.simulation.kept_files import read_arrays
 from edgewise.simulation.private import Spent
 from edgewise.simulation.roster import Kept
 from edgewise.simulation.timeline import Event, Moment
@@ -104,13 +105,12 @@ def load(path: Path) -> Checkpoint:
     Raises:
         DataError: if it is not there or not one.
     """
+    arrays = read_arrays(path)
     try:
-        with np.load(path, allow_pickle=False) as found:
-            arrays = {name: found[name] for name in found.files}
         facts = json.loads(arrays["facts"].tobytes())
         if facts["format"] != FORMAT:
             raise ValueError(f"format {facts['format']}, expected {FORMAT}")
-    except (OSError, ValueError, KeyError) as error:
+    except (ValueError, KeyError) as error:
         raise DataError(f"{path}: no checkpoint of a simulation ({error})") from error
     carried = [
         Participant(d, a, Status(s), since, off, why, r, v) for d, a, s, since, off, why, r, v in facts["carried"]

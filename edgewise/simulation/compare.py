@@ -9,8 +9,9 @@ from typing import Any
 
 from edgewise.recipes import ALGORITHM_SETTINGS
 from edgewise.simulation.data import TaskData
+from edgewise.simulation.options import options_of
 from edgewise.simulation.result import Result, Row
-from edgewise.simulation.run import begun, options_of, simulate
+from edgewise.simulation.run import begun, simulate
 from edgewise_coordinator.algorithms.registry import ALGORITHMS
 from edgewise_wire.errors import ConfigError
 
@@ -30,9 +31,10 @@ def variants(text: str) -> dict[str, dict[str, Any]]:
         {'fedavg': {'algorithm': 'fedavg'}, 'fedprox:mu=0.1': {'algorithm': 'fedprox', 'mu': 0.1}}
     """
     labels = [label.strip() for label in text.split(",") if label.strip()]
-    if len(labels) < 2 or len(set(labels)) < len(labels):
+    found = {label: _variant(label) for label in labels}
+    if len(labels) < 2 or len(found) < len(labels):
         raise ConfigError(f"compare: expected two algorithms or more, all different, got {text!r}")
-    return {label: _variant(label) for label in labels}
+    return found
 
 
 def _variant(label: str) -> dict[str, Any]:

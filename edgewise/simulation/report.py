@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import io
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 
 from edgewise.live import counted, megabytes
 from edgewise.promises import spent_words
+from edgewise.simulation.kept_files import read_lines, read_object
 from edgewise.simulation.plots import SHARES, choose_metric, curves, spread
 from edgewise.simulation.result import DeviceTable, Row, metric_names
 from edgewise.simulation.run import DEVICES, ROUNDS, RUN
@@ -58,12 +58,9 @@ def read_runs(path: Path) -> list[Told]:
 
 
 def _told(folder: Path, label: str) -> Told:
-    try:
-        history = [json.loads(line) for line in (folder / ROUNDS).read_text("utf-8").splitlines()]
-        options = json.loads((folder / RUN).read_text("utf-8"))["options"] if (folder / RUN).exists() else {}
-        devices = DeviceTable.load(folder / DEVICES) if (folder / DEVICES).exists() else None
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{folder}: cannot be read as a run ({error})") from error
+    history = read_lines(folder / ROUNDS)
+    options = read_object(folder / RUN).get("options", {}) if (folder / RUN).exists() else {}
+    devices = DeviceTable.load(folder / DEVICES) if (folder / DEVICES).exists() else None
     if not history:
         raise DataError(f"{folder}: the run has no rounds yet")
     return Told(label, [{"hours": row.get("hours", 0.0), **row} for row in history], options, devices)

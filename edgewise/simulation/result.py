@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewise.simulation.kept_files import read_arrays
 from edgewise_wire.artifact import Artifact
 from edgewise_wire.errors import DataError
 from edgewise_wire.weights import Array, unflatten
@@ -51,13 +52,16 @@ class DeviceTable:
 
     @classmethod
     def load(cls, path: Path) -> DeviceTable:
-        """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as found:
-            of = {
-                which: {n.partition("/")[2]: found[n] for n in found.files if n.startswith(f"{which}/")}
-                for which in ("before", "after")
-            }
+        """Read what `save` wrote. Raises DataError if it is something else."""
+        found = read_arrays(path)
+        of = {
+            which: {n.partition("/")[2]: array for n, array in found.items() if n.startswith(f"{which}/")}
+            for which in ("before", "after")
+        }
+        try:
             return cls(found["names"].tolist(), found["examples"], found["took_part"], of["before"], of["after"])
+        except KeyError as error:
+            raise DataError(f"{path}: expected a table of devices; {error} is missing") from error
 
 
 @dataclass(frozen=True, repr=False)

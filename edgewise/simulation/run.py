@@ -4,144 +4,48 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
+import math
 import os
+import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgewise.privacy_options import promised
-from edgewise.recipes import defaults, plan
+from edgewise.recipes import plan
 from edgewise.simulation import checkpoint
 from edgewise.simulation.data import TaskData
 from edgewise.simulation.engines import Engine, Inline
 from edgewise.simulation.jobs import Measured, Setup
-from edgewise.simulation.population import FleetModel, fleet_model
+from edgewise.simulation.kept_files import read_arrays, read_lines, read_object
+from edgewise.simulation.options import Options, options_of
 from edgewise.simulation.private import PrivateSimulation
 from edgewise.simulation.result import DeviceTable, Result, Row, weights_of
 from edgewise.simulation.simulator import Parts, Simulator
 from edgewise.simulation.sources import open_data
 from edgewise_coordinator.privacy.opening import check_private
-from edgewise_coordinator.privacy.settings import PrivacySettings
 from edgewise_coordinator.recipe import Recipe
 from edgewise_coordinator.selection.limited import limited
-from edgewise_coordinator.settings import RoundSettings, Settings, TrainingSettings
 from edgewise_coordinator.update_transforms import chain, staleness_discount, unchanged
 from edgewise_wire.artifact import Artifact
-from edgewise_wire.errors import ConfigError, DataError, InputError
+from edgewise_wire.errors import ConfigError, DataError, EdgewiseError, InputError
 from edgewise_wire.files import locked, make_folder, write_durably
 from edgewise_wire.transforms import get
 from edgewise_wire.weights import parameters
 
+log = logging.getLogger("edgewise.simulation")
+
 CHECKPOINT_SECONDS = 10.0  # what a killed simulation has to do again at the most, a round aside
 ENGINES = ("local", "inline", "ray")
-COHORT = 8  # where nothing else is said and there are so many devices
 UNTRAINED = "untrained.tflite"
 RUN, ROUNDS, CHECKPOINT, DEVICES, MODEL = (
     "simulation.json", "rounds.jsonl", "checkpoint.npz", "devices.npz", "model.tflite",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Options:
-    """Everything that decides what a simulation computes; `recipe` are the options of `edgewise.recipes`.
-
-    The same options give the same bits, whatever computes them. A `cohort` of None is 8, or every device where there
-    are fewer.
-    """
-
-    rounds: int = 10
-    devices: int = 0
-    cohort: int | None = None
-    over_selection: float = 1.0
-    min_reports: int = 0
-    epochs: int = 1
-    learning_rate: float = 0.5
-    max_examples: int = 0
-    compress: str = "float32"
-    compress_down: str = ""
-    evaluate_every: int = 1
-    evaluation_devices: int = 0
-    selection_timeout: float = 4 * 3600.0
-    report_timeout: float = 600.0
-    offline_grace: float = 20.0
-    max_abandoned: int = 100
-    fleet: str = "ideal"
-    drop_out: float | None = None
-    trace: str = ""
-    seed: int = 0
-    privacy: str = "none"
-    clip_norm: float | None = None
-    clip_quantile: float | None = None
-    noise_multiplier: float | None = None
-    epsilon: float | None = None
-    delta: float | None = None
-    population: int | None = None
-    participations: int | None = None
-    bands: int | None = None
-    restart_every: int | None = None
-    recipe: Mapping[str, Any] = field(default_factory=dict)
-
-    def fitting(self, data: TaskData) -> Options:
-        """Return them with the cohort that these devices can make, if none was asked for."""
-        return self if self.cohort is not None else replace(self, cohort=min(COHORT, _that_train(data)))
-
-    def settings(self, data: TaskData) -> Settings:
-        """Return them as a coordinator knows them. Raises ConfigError if one is out of its range."""
-        made = plan(self.recipe_options(data))
-        cohort = self.fitting(data).cohort or 0
-        goal = (made.buffer and int(self.recipe["buffer"])) or cohort
-        if not made.buffer and goal > _that_train(data):
-            raise ConfigError(
-                f"cohort: expected at most the {_that_train(data)} devices there are, got {goal}; leave it out, or ask"
-                " for more devices (one without examples to train on does not count)"
-            )
-        if not 0 <= self.seed < 1 << 64:
-            raise ConfigError(f"seed: expected a number from 0 to 2^64 - 1, got {self.seed}")
-        settings = Settings(
-            fleet="simulation",
-            rounds=self.rounds,
-            cohort=RoundSettings(
-                goal=goal, over_selection=self.over_selection, min_reports=self.min_reports,
-                selection_timeout=self.selection_timeout, report_timeout=self.report_timeout,
-                offline_grace=self.offline_grace,
-            ),
-            training=TrainingSettings(self.epochs, self.learning_rate, self.max_examples, self.compress),
-            evaluate_every=self.evaluate_every, max_abandoned=self.max_abandoned, seed=self.seed,
-            downlink=self.compress_down, buffer=made.buffer,
-        )  # fmt: skip
-        made.check(settings)
-        return settings
-
-    def recipe_options(self, data: TaskData) -> dict[str, Any]:
-        """Return the recipe's options, the fleet's size among them where an algorithm must know it."""
-        return self._recipe(len(data.devices))
-
-    def check_recipe(self) -> None:
-        """Check the recipe alone, without model and data. Raises ConfigError as `plan` does."""
-        plan(self._recipe(1))
-
-    def _recipe(self, devices: int) -> dict[str, Any]:
-        options = {**defaults(), "compress": self.compress, **self.recipe}
-        if options["algorithm"] == "scaffold" and options["fleet_size"] is None:
-            options["fleet_size"] = devices
-        if self.privacy != "none" and options["weighting"] is None:
-            options["weighting"] = "uniform"  # a promise needs it; what was asked for otherwise is refused
-        return options
-
-    def promise(self, data: TaskData) -> PrivacySettings | None:
-        """Return what is promised of privacy. Raises ConfigError as `promised`."""
-        own = {name: getattr(self, name) for name in Options.__dataclass_fields__ if name != "recipe"}
-        return promised({**self.recipe_options(data), **own}, None)
-
-    def model(self) -> FleetModel:
-        """Return the virtual fleet. Raises ConfigError or DataError if there is none such."""
-        drop_out = None if self.drop_out is None else (self.drop_out, self.drop_out)
-        return fleet_model(self.fleet, drop_out=drop_out, trace=self.trace or None)
 
 
 class Run:
@@ -180,8 +84,8 @@ class Run:
         promise, fleet = options.promise(data), options.model()
         if promise is not None:
             check_private(recipe, self.settings)
+        self.rows: list[Row] = []
         found = self._open(resume)  # what is refused above leaves no file
-        self.rows: list[Row] = self._read_rows(found.rows) if found else []
         spool = "" if recipe.aggregator.name == "mean" else str(make_folder(directory / "spool"))
         self._states = bool(made.algorithm.client.correction) or get(options.compress).stateful
         self._keeps = self._states or promise is not None  # something outside of the checkpoint that must fit it
@@ -197,11 +101,15 @@ class Run:
             self.artifact, data, self.settings, recipe, chooses, fleet, directory,
             options.evaluation_devices, private,
         )  # fmt: skip
-        self.engine = make_engine(engine, setup, data, workers, recipe.size(size))
         try:
-            self.simulator = Simulator(parts, self.engine, found)
-        except BaseException:
-            self.engine.close()
+            self.engine = make_engine(engine, setup, data, workers, recipe.size(size))
+            try:
+                self.simulator = Simulator(parts, self.engine, found)
+            except BaseException:
+                self.engine.close()
+                raise
+        except EdgewiseError:
+            self.forget()
             raise
         self._unwritten: list[Row] = []
         self._saved_at = time.monotonic()
@@ -223,12 +131,25 @@ class Run:
         finally:
             self.save()
 
+    def doubts(self) -> Iterator[str]:
+        """Yield what is worth knowing of data and fleet before the rounds begin."""
+        if not self.data.counts(held_out=True).sum():
+            yield "No device holds out an example (`held_out` of a .npz): no loss or metric will be measured."
+        fleet, devices, target = self.options.model(), len(self.data.devices), self.settings.cohort.target
+        there = fleet.peak * devices
+        if fleet.peak and not self.options.trace and there < target:
+            yield (
+                f"fleet {self.options.fleet!r}: of {devices} devices {there:.3g} are there at the busiest hour, and a"
+                f" round asks {target}: rounds wait, or are abandoned; {math.ceil(target / fleet.peak * 2)} devices are"
+                " enough."
+            )
+
     def save(self, *, synced: bool = True) -> None:
         """Write history and checkpoint, unless the folder goes with the run; `synced` outlasts a power cut, too."""
         if self._scratch:
             return
         with (self.directory / ROUNDS).open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(row) + "\n" for row in self._unwritten)
+            file.write(_as_lines(self._unwritten))
         self._unwritten.clear()
         self.simulator.state.rows = len(self.rows)
         checkpoint.save(self.simulator.state, self.directory / CHECKPOINT, synced=synced)
@@ -252,8 +173,7 @@ class Run:
         for which in ("before", "after"):
             path = self.directory / f"{which}.npz"
             if path.exists():
-                with np.load(path) as found:
-                    measured[which] = {name: found[name] for name in found.files}
+                measured[which] = read_arrays(path)
         return DeviceTable(
             list(self.data.devices), self.data.counts(held_out=False), self.simulator.state.took_part,
             measured.get("before", {}), measured.get("after", {}),
@@ -262,6 +182,15 @@ class Run:
     def close(self) -> None:
         """End the workers."""
         self.engine.close()
+
+    def forget(self) -> None:
+        """Remove what a run has left in its folder that made no row, so that it can be begun otherwise."""
+        if self.rows:
+            return
+        for name in (RUN, ROUNDS, UNTRAINED, CHECKPOINT):
+            (self.directory / name).unlink(missing_ok=True)
+        for name in ("spool", "states"):
+            shutil.rmtree(self.directory / name, ignore_errors=True)
 
     def _add(self, row: Row, on_row: Callable[[Row], None]) -> None:
         self.rows.append(row)
@@ -283,16 +212,17 @@ class Run:
             raise InputError(f"{directory}: holds a simulation; go on with --resume, or choose another --dir")
         if resume and not path.exists():
             raise InputError(f"{directory}: holds no simulation to resume; leave --resume out to begin one")
+        found = None
         if resume:
-            _same(directory, json.loads(path.read_text("utf-8")), kept)
-        path.write_text(json.dumps(kept, indent=1), "utf-8")
-        if not resume:
+            _same(directory, _facts(path), kept)
+            if (directory / CHECKPOINT).exists():
+                found = checkpoint.load(directory / CHECKPOINT)
+                self.rows += read_lines(directory / ROUNDS, found.rows)  # more, or half a line, is of no checkpoint
+        else:
             (directory / UNTRAINED).write_bytes(self.artifact.data)
-        found = directory / CHECKPOINT
-        if resume and found.exists():
-            return checkpoint.load(found)
-        (directory / ROUNDS).write_text("")
-        return None
+        path.write_text(json.dumps(kept, indent=1), "utf-8")  # what was damaged above is left as it is
+        write_durably(directory / ROUNDS, _as_lines(self.rows).encode())
+        return found
 
     def _kept(self) -> dict[str, Any]:
         options = {name: getattr(self.options, name) for name in Options.__dataclass_fields__}
@@ -306,11 +236,18 @@ class Run:
             "examples": counts,
         }
 
-    def _read_rows(self, count: int) -> list[Row]:
-        path = self.directory / ROUNDS
-        lines = path.read_text("utf-8").splitlines()[:count]
-        write_durably(path, "".join(f"{line}\n" for line in lines).encode())
-        return [json.loads(line) for line in lines]
+
+def _facts(path: Path) -> dict[str, Any]:
+    """Return what a run was begun with. Raises DataError if the file tells something else."""
+    found = read_object(path)
+    options = found.get("options")
+    if not isinstance(options, dict) or not isinstance(options.get("recipe"), dict) or "source" not in found:
+        raise DataError(f"{path}: expected what a simulation was begun with, got {', '.join(found) or 'nothing'}")
+    return found
+
+
+def _as_lines(rows: Iterable[Row]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 def by_device(measured: list[Measured], devices: int) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
@@ -425,6 +362,8 @@ def simulate(
                 resume=resume, said=frozenset(options), scratch=directory is None,
             )
         )  # fmt: skip
+        for words in run.doubts():
+            log.warning(words)
         run.go(stop or (lambda: False), on_round or (lambda row: None))
         return run.result()
 
@@ -501,6 +440,9 @@ def open_run(
         )  # fmt: skip
         try:
             yield run
+        except EdgewiseError:
+            run.forget()
+            raise
         finally:
             run.close()
 
@@ -512,7 +454,7 @@ def _recalled(
     path = directory / RUN
     if not path.exists():
         raise InputError(f"{directory}: holds no simulation to resume; leave --resume out to begin one")
-    kept = json.loads(path.read_text("utf-8"))
+    kept = _facts(path)
     before = kept["options"]
     own = {n: v for n, v in before.items() if n not in said and n != "recipe"}
     recipe = {n: v for n, v in before["recipe"].items() if n not in said}
@@ -526,26 +468,10 @@ def _recalled(
     )
 
 
-def options_of(given: Mapping[str, Any]) -> Options:
-    """Return options by name, those of the recipe among them.
-
-    Raises:
-        ConfigError: if one is not known.
-    """
-    own = {name: value for name, value in given.items() if name in Options.__dataclass_fields__ and name != "recipe"}
-    rest = {name: value for name, value in given.items() if name not in own}
-    if "selection" in rest:
-        rest["selection_name"] = rest.pop("selection")
-    known = defaults()
-    for name in rest:
-        if name not in known:
-            names = {*known, *Options.__dataclass_fields__, "selection"} - {"selection_name", "recipe"}
-            raise ConfigError(f"option {name!r}: not known; expected one of {', '.join(sorted(names))}")
-    return replace(Options(), **own, recipe=rest)
-
-
 @contextlib.contextmanager
 def _as_file(model: str | Path | bytes) -> Iterator[Path]:
+    if not isinstance(model, (str, Path, bytes)):
+        raise ConfigError(f"model: expected the path of a .tflite file, or its bytes, got {model!r:.40}")
     if not isinstance(model, bytes):
         yield Path(model)
         return
@@ -553,11 +479,6 @@ def _as_file(model: str | Path | bytes) -> Iterator[Path]:
         path = Path(folder, "model.tflite")
         path.write_bytes(model)
         yield path
-
-
-def _that_train(data: TaskData) -> int:
-    """Return how many devices have examples to train on."""
-    return int(np.count_nonzero(data.counts(held_out=False)))
 
 
 def _same(directory: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewise.simulation.data import ArrayData, CheckedData, RepeatedData, TaskData, text_data
+from edgewise.simulation.kept_files import read_arrays
 from edgewise_edge.host import TEXT_TASK
 from edgewise_wire.errors import ConfigError, DataError
 from edgewise_wire.manifest import Manifest
@@ -60,7 +60,10 @@ def _open(source: Any, manifest: Manifest) -> TaskData:
     if isinstance(source, Mapping):
         for person, texts in source.items():
             if isinstance(texts, str) or not isinstance(texts, Iterable) or not all(isinstance(t, str) for t in texts):
-                raise DataError(f"data: expected a list of texts for each person, got {texts!r:.80} for {person!r}")
+                raise DataError(
+                    f"data: expected a list of texts for each person, got {_kind(texts)} for {person!r}; arrays by"
+                    " device are what `ArrayData.of_devices` takes"
+                )
         return text_data(source, manifest)
     if not isinstance(source, (str, Path)):
         return _own(source, "data", manifest)
@@ -83,6 +86,13 @@ def _open(source: Any, manifest: Manifest) -> TaskData:
     return text_data(read_people(Path(source).expanduser()), manifest)
 
 
+def _kind(found: Any) -> str:
+    """Return what something is, in a few words."""
+    if isinstance(found, str):
+        return f"the text {found!r:.40}"
+    return f"{type(found).__name__} of other things" if isinstance(found, Iterable) else repr(found)[:40]
+
+
 def _made(name: str, manifest: Manifest) -> TaskData:
     subject, function = f"data {name!r}", load_named("data", name)
     if not callable(function):
@@ -94,6 +104,10 @@ def _made(name: str, manifest: Manifest) -> TaskData:
 
 def _own(data: Any, subject: str, manifest: Manifest) -> TaskData:
     """Return a `TaskData` that somebody made; what is none of ours answers through checks."""
+    if isinstance(data, type):
+        raise ConfigError(
+            f"{subject}: expected a TaskData, got the class {data.__name__}; make one: {data.__name__}(…)"
+        )
     if not all(hasattr(data, attribute) for attribute in ("devices", "counts", "rows")):
         raise ConfigError(f"{subject}: expected a TaskData, got {type(data).__name__}")
     if isinstance(data, (ArrayData, RepeatedData, CheckedData)):
@@ -108,11 +122,7 @@ def _takes_one(function: Any) -> bool:
 
 
 def _arrays(path: Path, manifest: Manifest) -> ArrayData:
-    try:
-        with np.load(path, allow_pickle=False) as found:
-            arrays = {name: found[name] for name in found.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: cannot be read as .npz ({error})") from error
+    arrays = read_arrays(path)
     if DEVICE not in arrays:
         raise DataError(f"{path}: expected an array 'device' with a name a row, got {', '.join(arrays) or 'nothing'}")
     owners, held_out = arrays.pop(DEVICE), arrays.pop(HELD_OUT, None)

@@ -65,7 +65,9 @@ class SimulationView:
             self._bar.update(self._task, completed=self._done)
         who = f"{self._label}: " if self._label else ""
         if row["reason"]:
-            self.console.print(f"{who}round {row['round']} was abandoned: {row['reason']}.", style="yellow")
+            self.console.print(
+                f"{who}round {row['round']} was abandoned: {row['reason']}.", style="yellow", soft_wrap=True
+            )
         if self._live is None and (row.get("evaluated") or row["round"] % 100 == 0):
             measured = [f"{heading(name)} {value(name, row[name])}" for name in metric_names([row])]
             place = f"round {row['round']}" if row["round"] == row["version"] else f"version {row['version']}"
@@ -97,7 +99,7 @@ def summary(results: Mapping[str, Result], width: int = 0) -> Table:
     """Return a table with a line a result: what it reached, and what that took, if `width` characters hold it."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     rows = summarised({label: result.history for label, result in results.items()})
-    shown = fitted(rows, width, FIRST_TO_GO, gap=2) if width else rows
+    shown = fitted(rows, width - 1, FIRST_TO_GO, gap=2) if width else rows
     for name in shown[0] if shown else ():
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
     for row in shown:

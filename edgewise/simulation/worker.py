@@ -84,7 +84,11 @@ class Worker:
         for device in devices:
             examples = self._examples(device, held_out=True)
             work = evaluate_locally(self.trainer, weights, examples)
-            found.append(Measured(device, dict(run_to_end(work, self.between).sums) if len(examples) else {}))
+            try:
+                sums = dict(run_to_end(work, self.between).sums) if len(examples) else {}
+            except (RunError, InputError) as error:
+                raise type(error)(f"device {self.data.devices[device]!r}: {error}") from error
+            found.append(Measured(device, sums))
         return found
 
     def _train(self, job: Job, rng: np.random.Generator, vectors: Vectors, total: ExactSum) -> Done:

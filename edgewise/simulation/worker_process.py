@@ -14,6 +14,7 @@ from edgewise.simulation.jobs import Job
 from edgewise.simulation.shared import Handle, SharedArray
 from edgewise.simulation.worker import Worker
 from edgewise_coordinator.exact_sum import ExactSum
+from edgewise_wire.errors import EdgewiseError
 
 
 class News(NamedTuple):
@@ -47,6 +48,9 @@ def serve(inn: Connection, out: Connection) -> None:
         worker = Worker(setup, data)
     except EOFError:
         return
+    except EdgewiseError as error:
+        _answer(out, error)
+        return
     except BaseException as error:
         _answer(out, error)
         raise
@@ -59,6 +63,11 @@ def serve(inn: Connection, out: Connection) -> None:
         try:
             desk.hear(News(*news))
             _answer(out, desk.train(piece) if kind == "train" else desk.measure(piece, extra))
+        except (
+            EdgewiseError
+        ) as error:  # a sentence for whoever runs the simulation; where it was met tells them nothing
+            _answer(out, error)
+            return
         except BaseException as error:
             _answer(out, error)
             raise

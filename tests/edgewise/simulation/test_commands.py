@@ -186,7 +186,13 @@ def test_the_report_of_a_coordinators_run(tmp_path: Path) -> None:
         (("--trace", "none.csv"), "none.csv: cannot be read"),
         (("--data", "nothing.txt"), "nothing.txt"),
         (("--data", "no.module:data"), "no module 'no' in this folder or among what is installed"),
-        (("--data", "none.npz"), "none.npz: cannot be read"),
+        (("--data", "none.npz"), "none.npz: is not there"),
+        (("--evaluation-devices", "-2"), "evaluation-devices: expected 0 (all) or more, got -2"),
+        (("--learning-rate", "1e9"), "learning rate: expected a positive number below 1e+06, got 1e+09"),
+        (("--drop-out", "-0.1"), "drop-out: expected a share from 0 to 1 (not included), got -0.1"),
+        (("--report-timeout", "-1"), "report-timeout: expected seconds above 0, got -1.0"),
+        (("--cohort", "0"), "cohort: expected at least 1 device, got 0"),
+        (("--compare", "fedprox:mu=abc"), "'mu=abc' is no setting"),
         (("--devices", "-1"), "devices: expected 0 (all) or more"),
         (("--compress", "zip"), "encoding 'zip'"),
         (("--aggregator", "krum", "--attackers", "2"), "needs at least 7 reports"),
@@ -262,6 +268,80 @@ def test_a_chat_of_three_is_a_fleet_without_saying_the_cohort(
     assert "A round is every device there is, 3 of them; --cohort says how many." in told
     assert "of 3 devices 0.6 are there at the busiest hour, and a round asks 3" in told
     assert json.loads((tmp_path / "run" / "simulation.json").read_text())["options"]["cohort"] == 3
+
+
+def test_a_target_that_no_run_reached_is_status_1(
+    fixture_dir: Path, texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert simulate(fixture_dir, texts, tmp_path / "run", "--target", "top1=1") == 1
+    assert "top1 did not reach 1; it ended at" in capsys.readouterr().err
+    given = ("--compare", "fedavg,fedavgm:server_learning_rate=1e-9", "--target", "loss=3.36")
+    assert simulate(fixture_dir, texts, tmp_path / "compared", *given) == 0  # one of them did
+    assert "server_learning_rate=1e-9: loss did not reach 3.36" in capsys.readouterr().err
+
+
+def test_a_summary_for_a_file_is_cut_nowhere(
+    fixture_dir: Path, texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    given = ("--compare", "fedavg,fedprox:mu=0.1,fedavgm:server_learning_rate=0.25", "--fleet", "pi-fleet")
+    assert simulate(fixture_dir, texts, tmp_path / "run", *given) == 0
+    head = next(line for line in capsys.readouterr().err.splitlines() if "MB down" in line)
+    assert " ".join(head.split()) == "rounds loss top-1 % top-3 % virtual MB up MB down reports lost"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"", "is no .npz file"), (bytes(range(256)) * 9, "is no .npz file"), (b"PK\x05\x06" + bytes(18), "'device'")],
+    ids=["empty", "noise", "without arrays"],
+)
+def test_a_file_that_holds_no_arrays_is_named(
+    content: bytes, why: str, fixture_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.npz").write_bytes(content)
+    assert simulate(fixture_dir, tmp_path / "bad.npz", tmp_path / "run") == 2
+    told = capsys.readouterr().err.strip().splitlines()
+    assert len(told) == 1, told
+    assert "bad.npz: " in told[0]
+    assert why in told[0]
+
+
+def test_arrays_of_python_objects_are_not_read(
+    fixture_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "objects.npz", device=np.array([{}, []], object))
+    assert simulate(fixture_dir, tmp_path / "objects.npz", tmp_path / "run") == 2
+    assert "objects.npz: expected arrays of numbers and text, got one of Python objects" in capsys.readouterr().err
+
+
+BAD_VALUES = """
+import numpy as np
+
+from edgewise.simulation import ArrayData
+
+def build(manifest):
+    specs = (*manifest.inputs, manifest.labels)
+    rows = {spec.name: np.ones((4, *spec.shape[1:]), spec.dtype) for spec in specs}
+    bad = {**rows, "labels": rows["labels"] + 9999}
+    return ArrayData.of_devices({"one": (rows, rows), "two": (rows, bad)}, manifest)
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_values_that_the_graph_refuses_are_traced_to_their_device_and_leave_no_run(
+    workers: int, fixture_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad_values.py").write_text(BAD_VALUES)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    given = ("--data", "bad_values:build", "--rounds", 1, "--workers", workers, "--dir", "run")
+    assert ran("simulate", "--model", fixture_dir / "tiny.tflite", *given) == 2
+    told = [line for line in capfd.readouterr().err.splitlines() if line.startswith(("edgewise:", "Traceback"))]
+    assert len(told) == 1, told
+    assert "device 'two': signature 'evaluate' failed in" in told[0]
+    assert "boundsNode" not in told[0]
+    assert not (tmp_path / "run" / "simulation.json").exists()
+    assert not list((tmp_path / "run").glob("*.tflite"))
 
 
 def test_no_model_and_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -175,7 +175,9 @@ def test_counts_and_rows_must_agree(manifest: Manifest) -> None:
         (5, "expected a TaskData, got int"),
         ({}, "expected at least one device"),
         ({"a": 3}, "expected a list of texts for each person, got 3 for 'a'"),
-        ({"a": "so it is"}, "expected a list of texts for each person, got 'so it is'"),
+        ({"a": "so it is"}, "expected a list of texts for each person, got the text 'so it is' for 'a'"),
+        ({"a": (np.zeros(3), np.zeros(3))}, "got tuple of other things for 'a'; arrays by device are what `ArrayData"),
+        (ArrayData, r"got the class ArrayData; make one: ArrayData\("),
     ],
 )
 def test_what_is_no_data_is_refused(manifest: Manifest, source: Any, words: str) -> None:

@@ -166,3 +166,45 @@ def test_a_comparison_that_is_asked_for_again_goes_on_and_begins_what_is_missing
     again = compare(**asked, on_round=lambda label, row: seen.append(label))
     assert set(seen) == {"fedprox:mu=0.1"}
     assert [result.final("loss") for result in again.values()] == [result.final("loss") for result in first.values()]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "why"),
+    [
+        ("checkpoint.npz", b"PK", "checkpoint.npz: is no .npz file"),
+        ("rounds.jsonl", b'{"round": 0}\n{"rou', "rounds.jsonl, line 2: damaged; expected JSON"),
+        ("simulation.json", b"{", "simulation.json: damaged; expected JSON"),
+        ("simulation.json", b"[]", "simulation.json: expected a JSON object"),
+        ("simulation.json", b"{}", "simulation.json: expected what a simulation was begun with, got nothing"),
+    ],
+)
+def test_a_damaged_file_is_named_and_stays_as_it_is(
+    file: str, content: bytes, why: str, tmp_path: Path, fixture_dir: Path
+) -> None:
+    simulated(fixture_dir, directory=tmp_path, rounds=2)
+    kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(DataError, match=why):
+        simulated(fixture_dir, directory=tmp_path, rounds=3, resume=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {**kept, file: content}
+
+
+def test_half_a_line_of_a_round_that_was_not_kept_is_no_damage(tmp_path: Path, fixture_dir: Path) -> None:
+    simulated(fixture_dir, directory=tmp_path, rounds=2)
+    with (tmp_path / "rounds.jsonl").open("a") as file:
+        file.write('{"round": 3, "pha')
+    assert simulated(fixture_dir, directory=tmp_path, rounds=3, resume=True).complete
+
+
+def test_a_run_that_failed_before_its_first_row_can_be_begun_otherwise(
+    tmp_path: Path, fixture_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: Any) -> Any:
+        raise DataError("no")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Inline, "measure", refuses)
+        with pytest.raises(DataError):
+            simulated(fixture_dir, directory=tmp_path, aggregator="median")
+    assert [path.name for path in tmp_path.iterdir()] == ["simulation.lock"]
+    assert simulated(fixture_dir, directory=tmp_path).complete

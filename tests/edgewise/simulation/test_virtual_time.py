@@ -67,7 +67,7 @@ def test_a_trace_repeats_and_says_when_somebody_comes_next(tmp_path: Path) -> No
     [
         ("t.csv", "who,start,end\na,0,1\n", "no column 'device'"),
         ("t.csv", "device,start,end\na,soon,1\n", "soon"),
-        ("t.csv", "device,start,end\na,5,1\n", "in order"),
+        ("t.csv", "device,start,end\na,5,1\n", "trace of device 'a': expected spans that end after they begin"),
         ("t.json", "[1, 2]", "object"),
         ("t.json", "{}", "at least one span"),
         ("none.csv", None, "cannot be read"),
@@ -185,3 +185,13 @@ def test_reports_of_an_abandoned_round_went_up_all_the_same(fixture_dir: Path) -
         assert row["reported"] == 0
     assert any(row["bytes_up"] for row in abandoned)
     assert repr(found).startswith("Result(fedavg, rounds 1, complete True, ")
+
+
+def test_a_fleet_too_small_for_its_rounds_is_told_of_in_python_too(
+    fixture_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    simulated(fixture_dir, rounds=1, cohort=3, fleet="phones")
+    assert "of 5 devices 1 are there at the busiest hour, and a round asks 3" in caplog.text
+    caplog.clear()
+    simulated(fixture_dir, rounds=1)
+    assert not caplog.text
