@@ -1,8 +1,8 @@
 """Rounds to a target for FedAvg, FedProx, SCAFFOLD and FedAdam where devices are unlike, beside what their papers say.
 
-    python benchmarks/algorithms.py [--json] [--task linear-1 linear-10 cnn-1 words] [--dir DIR] [--figure PATH]
+    .venv/bin/python benchmarks/algorithms.py [--json] [--task linear-1 …] [--dir DIR] [--figure PATH]
 
-Four tasks, each simulated with the real `.tflite`:
+Four tasks, each simulated with the real `.tflite`; those of digits need the extra `examples` (scikit-learn):
 
     linear-1   scikit-learn's digits on 40 devices of equal size: a tenth of the images is dealt out at random, the rest
                is sorted by label and cut, so that a device has one or two of ten digits and a few of the others
@@ -22,6 +22,7 @@ Every run's curve is kept in `--dir`, and is not run again; `--figure` draws the
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import statistics
@@ -40,6 +41,7 @@ WINDOW = 5  # evaluations whose mean must be at the target
 ALGORITHMS = ("fedavg", "fedprox", "scaffold", "fedadam")
 DEVICES, SIMILARITY = 40, 0.1
 MU = (0.01, 0.1, 1.0)
+EXTRA = ".venv/bin/python -m pip install --editable '.[examples]'"
 
 
 @dataclass(frozen=True)
@@ -232,6 +234,11 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, help="where to draw the curves: an .svg, .png or .pdf")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
+    digits = [name for name in given.task if name != "words"]
+    if digits and importlib.util.find_spec("sklearn") is None:
+        parser.error(
+            f"--task {' '.join(digits)}: expected scikit-learn, which has the digits, here; install it with {EXTRA}"
+        )
     given.dir.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     with ProcessPoolExecutor(given.processes, mp_context=get_context("spawn")) as pool:

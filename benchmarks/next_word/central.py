@@ -52,6 +52,9 @@ class Run:
     def train(self, split: Split, say: Callable[[str], None]) -> tuple[Flat, list[dict[str, Any]]]:
         """Go on to the last epoch; return the weights of the one that did best on validation text, and all epochs."""
         measured = split.rows(split.validation, for_evaluation=True)
+        if self.epoch < self.central.epochs:
+            messages, steps = len(self.rows.tokens), len(self._batches()[0])
+            say(f"central, seed {self.seed}: {messages:,} messages in {steps:,} steps an epoch")
         while self.epoch < self.central.epochs:
             loss = self._epoch()
             found = recall(self.trainer, self.weights, measured)

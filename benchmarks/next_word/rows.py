@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -17,11 +18,12 @@ from federated import train as train_federated
 from mixed import SHARES, Group, mixed
 from model import export, recall
 from results import Entry, Results, counted
-from split import Split, read_split
+from split import Split, Text, split_of
 from trigram import Trigram
 
 from edgewise.baselines import Recall, frequent_words
 from edgewise.baselines import recall_of as recall_of_ids
+from edgewise_edge.readers import People
 from edgewise_edge.trainer import Trainer
 from edgewise_wire.artifact import Artifact
 from edgewise_wire.weights import Flat, unflatten
@@ -39,14 +41,15 @@ class Personal:
 
 @dataclass(frozen=True)
 class Rows:
-    """Makes rows of the corpus `data`, those aside that `results` has.
+    """Makes rows of what `people` wrote, which is `text`, those aside that `results` has.
 
     `words`, `steps`, `embedding` and `units` are the sizes of vocabulary, messages and model; `word_dropout` is the
     share of the words that a training step reads as the unknown word.
     """
 
     results: Results
-    data: Path
+    people: People
+    text: Text
     folder: Path
     words: int
     steps: int
@@ -59,7 +62,7 @@ class Rows:
     @cached_property
     def split(self) -> Split:
         """The people's messages."""
-        return read_split(self.data, self.words, self.steps)
+        return split_of(self.people, self.words, self.steps)
 
     def frequent(self) -> Entry:
         """Return the recall of suggesting the same words always."""
@@ -186,7 +189,14 @@ class Rows:
         return Trigram(rows, self.split.tokenizer.size)
 
     def _get(self, name: str, settings: dict[str, Any], make: Callable[[], Entry]) -> Entry:
-        return self.results.get(name, settings, make)
+        def timed() -> Entry:
+            began = time.monotonic()
+            found = make()
+            seed = f", seed {settings['seed']}" if "seed" in settings else ""
+            self.say(f"{name}{seed}: made in {time.monotonic() - began:.0f} s")
+            return found
+
+        return self.results.get(name, settings, timed)
 
     def _text(self) -> dict[str, Any]:
         return {"words": self.words, "steps": self.steps}
@@ -198,8 +208,8 @@ class Rows:
         }  # fmt: skip
 
     def _folder(self, name: str, settings: dict[str, Any]) -> Path:
-        """Return where a run with these settings keeps its checkpoints: all of them make no file's name any more."""
-        told = json.dumps(settings, sort_keys=True).encode()
+        """Return where a run of this text with these settings keeps its checkpoints: all of them are no file's name."""
+        told = f"{self.text.sha256} {json.dumps(settings, sort_keys=True)}".encode()
         return self.folder / f"{name}-{settings.get('seed', 0)}-{hashlib.sha256(told).hexdigest()[:12]}"
 
     def _model_path(self, seed: int) -> Path:

@@ -6,18 +6,30 @@ fewer than ten messages only train. The vocabulary is the `vocabulary` most freq
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from edgewise_edge.next_word import Rows, rows
-from edgewise_edge.readers import read_people
+from edgewise_edge.readers import People
 from edgewise_edge.tokenizer import WordTokenizer, words_of
 
 STEPS = 20  # words of a message that count
 FEWEST = 10  # messages of a person who is tested
 WORDS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Which text results are of: its digest, and how it is spread over people."""
+
+    sha256: str
+    people: int
+    messages: int
+    of_three: int  # messages, of the three who wrote most
+    tested: int  # people, with `FEWEST` messages or more
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +48,23 @@ class Split:
         return rows(messages, self.tokenizer, steps=self.steps, for_evaluation=for_evaluation)
 
 
-def read_split(path: Path, words: int = WORDS, steps: int = STEPS) -> Split:
-    """Return the split of the corpus at `path`."""
+def text_of(people: People) -> Text:
+    """Return the identity of a text. It is that of what a split reads, whatever file that came from.
+
+    The digest is the SHA-256 of a line of JSON a person, `["name", ["message", …]]` in ASCII, people and messages in
+    their order: the order of people decides which messages a share of the text has.
+    """
+    digest = hashlib.sha256()
+    for person in people.items():
+        digest.update(json.dumps(person).encode() + b"\n")
+    sizes = sorted((len(messages) for messages in people.values()), reverse=True)
+    return Text(digest.hexdigest(), len(sizes), sum(sizes), sum(sizes[:3]), sum(size >= FEWEST for size in sizes))
+
+
+def split_of(people: People, words: int = WORDS, steps: int = STEPS) -> Split:
+    """Return the split of these people's messages."""
     train, validation, test = {}, {}, {}
-    for person, messages in read_people(path).items():
+    for person, messages in people.items():
         n = len(messages)
         first, second = (n * 8 // 10, n * 9 // 10) if n >= FEWEST else (n, n)
         train[person] = messages[:first]

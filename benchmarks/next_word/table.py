@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from results import Entry, recall_in
+from split import FEWEST, Text
 
 NAMES = {
     "frequent": "most frequent words",
@@ -21,6 +24,9 @@ NAMES = {
     "personalised": "CIFG, federated, then personalised",
 }
 RECALLS = ("top1", "top3")
+TOLD = ("top-1", "top-3")
+WITHIN = 0.03  # of central training's recall: the goal for the fleet
+ABOVE_TRIGRAM = ("central", "federated", "personalised")  # the models that are to be above it
 BY_AMOUNT = ("trigram", "central")
 TEAL, AMBER, GREY = "#0f8a7e", "#c07a1a", "#7d8a86"  # as in scripts/draw-figures
 
@@ -69,17 +75,52 @@ def label(group: Group) -> str:
     return NAMES[group[0]["name"]] + schedule(group)[1]
 
 
-def printed(found: list[Group], amounts: list[dict[str, Any]]) -> str:
-    """Return the table, the ratio of federated to central training, and what the federated runs cost."""
+def printed(found: list[Group], amounts: list[dict[str, Any]], text: Text) -> str:
+    """Return the table, the goals, what the federated runs cost, and of which text all of it is.
+
+    A spread is the largest less the smallest recall of the seeds, in points.
+    """
     lines = ["| model | seeds | top-1 % | spread | top-3 % | spread |", "| --- | --- | --- | --- | --- | --- |"]
     for group in found:
-        cells = [f"{np.mean(v):.2f} | {np.ptp(v):.2f}" for v in (percents(group, key) for key in RECALLS)]
+        cells = [f"{np.mean(v):.2f} | {_spread(v)}" for v in (percents(group, key) for key in RECALLS)]
         lines.append(f"| {label(group)} | {len(group)} | {' | '.join(cells)} |")
-    lines += ["", *_ratios(found), *_costs(found)]
+    lines += ["", *_errors(found), *_ratios(found), *_goals(found), *_costs(found)]
     for one in amounts:
         texts = (f"{n} {_pair(one[n])} %" for n in BY_AMOUNT if n in one)
         lines.append(f"{100 * one['share']:.0f} % of the text: {', '.join(texts)}")
-    return "\n".join(lines)
+    return "\n".join([*lines, _text(text)])
+
+
+def _spread(values: list[float]) -> str:
+    return f"{np.ptp(values):.2f}" if len(values) > 1 else "–"
+
+
+def _text(text: Text) -> str:
+    return (
+        f"text: {text.messages:,} messages of {text.people} people, {text.of_three:,} of three of them; "
+        f"{text.people - text.tested} wrote fewer than {FEWEST}; SHA-256 {text.sha256}"
+    )
+
+
+def standard_errors(found: list[Group]) -> dict[int, list[float]]:
+    """Return by the number of test words the largest standard error of a row's recalls, in points.
+
+    It is √(p(1 − p)/n), a binomial's. Words of one message, or of one person, are more alike than that.
+    """
+    errors: dict[int, list[float]] = {}
+    for recall in (recall_in(entry) for group in found for entry in group):
+        n = max(recall.words, 1)
+        new = [100 * math.sqrt(p * (1 - p) / n) for p in (recall.top1, recall.top3)]
+        errors[recall.words] = [max(pair) for pair in zip(new, errors.get(recall.words, new), strict=True)]
+    return errors
+
+
+def _errors(found: list[Group]) -> list[str]:
+    return [
+        f"standard error of a recall on {n:,} test words: at most {one:.2f} points (top-1), {three:.2f} (top-3), "
+        "as if words were independent"
+        for n, (one, three) in standard_errors(found).items()
+    ]
 
 
 def _pair(entry: Entry) -> str:
@@ -95,8 +136,39 @@ def _ratios(found: list[Group]) -> list[str]:
     central, fleet = longest(found, "central"), longest(found, "federated")
     if central is None or fleet is None:
         return []
-    ratios = [np.mean(percents(fleet, key)) / np.mean(percents(central, key)) for key in RECALLS]
-    return [f"federated / central: {ratios[0]:.3f} (top-1), {ratios[1]:.3f} (top-3)"]
+    ratios = [_mean(fleet, key) / _mean(central, key) for key in RECALLS]
+    lines = [f"federated / central: {ratios[0]:.3f} (top-1), {ratios[1]:.3f} (top-3)"]
+    by_seed = {entry["settings"]["seed"]: entry for entry in central}
+    pairs = [(entry, by_seed[seed]) for entry in fleet if (seed := entry["settings"]["seed"]) in by_seed]
+    if len(pairs) > 1:
+        each = [[percents([a], key)[0] / percents([b], key)[0] for a, b in pairs] for key in RECALLS]
+        told = (f"{min(one):.3f} to {max(one):.3f} ({name})" for one, name in zip(each, TOLD, strict=True))
+        lines.append(f"federated / central, seed by seed: {', '.join(told)}")
+    return lines
+
+
+def _mean(group: Group, key: str) -> float:
+    return float(np.mean(percents(group, key)))
+
+
+def goals(found: list[Group]) -> dict[str, list[bool]]:
+    """Return whether each goal that can be told is met, for top-1 and for top-3."""
+    central, fleet, trigram = (longest(found, name) for name in ("central", "federated", "trigram"))
+    told = {}
+    if central and fleet:
+        name = f"federated within {100 * WITHIN:.0f} % of central training"
+        told[name] = [_mean(fleet, key) >= (1 - WITHIN) * _mean(central, key) for key in RECALLS]
+    for name in ABOVE_TRIGRAM:
+        if trigram and (group := longest(found, name)):
+            told[f"{name} above the trigram"] = [_mean(group, key) > _mean(trigram, key) for key in RECALLS]
+    return told
+
+
+def _goals(found: list[Group]) -> list[str]:
+    return [
+        f"goal, {goal}: " + ", ".join(f"{n} {'met' if one else 'not met'}" for n, one in zip(TOLD, met, strict=True))
+        for goal, met in goals(found).items()
+    ]
 
 
 def _costs(found: list[Group]) -> list[str]:
@@ -110,9 +182,12 @@ def _costs(found: list[Group]) -> list[str]:
     ]
 
 
-def as_json(found: list[Group], amounts: list[dict[str, Any]]) -> dict[str, Any]:
+def as_json(found: list[Group], amounts: list[dict[str, Any]], text: Text) -> dict[str, Any]:
     """Return what `printed` tells, in numbers: recalls are shares, a pair a seed."""
     return {
+        "text": asdict(text),
+        "standard_errors": standard_errors(found),
+        "goals": goals(found),
         "recall": {label(group): _shares(group) for group in found},
         "costs": [entry["costs"] for group in found for entry in group if "costs" in entry],
         "amounts": [

@@ -4,8 +4,8 @@
     P(w | v)   = max(N(· v w) − D₂, 0) / N(· v ·) + D₂ · N(v ·) / N(· v ·) · P(w)
     P(w)       = N(· w) / N(· ·)
 
-where c counts, N counts different continuations, and D = n₁ / (n₁ + 2 n₂) for each order. Counts are sparse rows of
-SciPy matrices; one context's probabilities are a dense row of V.
+where c counts, N counts different continuations, and D = n₁ / (n₁ + 2 n₂) for each order. Counts stand by sorted keys;
+one context's probabilities are a dense row of V.
 """
 
 from __future__ import annotations

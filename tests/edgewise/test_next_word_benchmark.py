@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import runpy
@@ -9,11 +10,12 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
+from edgewise_edge.readers import read_people
 from edgewise_edge.trainer import Trainer
 from edgewise_wire.artifact import Artifact
 from edgewise_wire.weights import flatten, parameters
@@ -28,6 +30,15 @@ LEARNING = (
     "--personal-rate 1"
 )
 Run = Callable[..., dict[str, Any]]
+Command = Callable[..., "Done"]
+
+
+class Done(NamedTuple):
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
 
 
 def chains(words: Sequence[str]) -> list[str]:
@@ -68,25 +79,39 @@ def modules() -> Iterator[Callable[[str], Any]]:
 
 @pytest.fixture(scope="module")
 def split(modules: Any, corpus: Path) -> Any:
-    return modules("split").read_split(corpus, 26, 5)
+    return modules("split").split_of(read_people(corpus), 26, 5)
 
 
 @pytest.fixture
-def model(modules: Any, fixture_dir: Path, split: Any, tmp_path: Path) -> Path:
+def model(modules: Any, fixture_dir: Path, corpus: Path, split: Any, tmp_path: Path) -> Path:
     """The model where a run in `tmp_path` looks for it: exporting one would take most of the time."""
     assert tuple(split.tokenizer.vocabulary) == Artifact.load(fixture_dir / "tiny.tflite").manifest.vocabulary
-    rows = modules("rows").Rows(None, tmp_path, tmp_path, 26, 5, 6, 10, 0.0, 0, print)
+    people = read_people(corpus)
+    text = modules("split").text_of(people)
+    rows = modules("rows").Rows(None, people, text, tmp_path, 26, 5, 6, 10, 0.0, 0, print)
     return shutil.copy(fixture_dir / "tiny.tflite", rows._model_path(0))
 
 
 @pytest.fixture
-def run(modules: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def command(modules: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    def command(*options: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["next_word", *map(str, options)])
+        status = 0
+        try:
+            runpy.run_path(str(BENCHMARK / "__main__.py"), run_name="__main__")
+        except SystemExit as end:
+            status = int(end.code or 0)
+        return Done(status, *capsys.readouterr())
+
+    return command
+
+
+@pytest.fixture
+def run(command: Command) -> Run:
     def run(*options: object) -> dict[str, Any]:
-        command = ["next_word", *SIZES.split(), *LEARNING.split(), *map(str, options), "--json"]
-        monkeypatch.setattr(sys, "argv", command)
-        runpy.run_path(str(BENCHMARK / "__main__.py"), run_name="__main__")
-        printed = capsys.readouterr().out
-        return {"printed": printed, **json.loads(printed.splitlines()[-1])}
+        done = command(*(f"{SIZES} {LEARNING}".split() if "--data" in options else []), *options, "--json")
+        assert done.status == 0, done.err
+        return {"printed": done.out, "told": done.err, **json.loads(done.out.splitlines()[-1])}
 
     return run
 
@@ -117,21 +142,115 @@ def test_each_row_is_made_once_and_then_told_from_its_results_without_the_text(
     (tmp_path / "again").mkdir()
     (tmp_path / "again/results.json").write_text(text)
     again = run("--fresh", "--dir", tmp_path / "again", "--figure", tmp_path / "figure.svg")
-    assert {key: again[key] for key in ("recall", "costs", "amounts")} == {
-        key: made[key] for key in ("recall", "costs", "amounts")
-    }
+    same = ("text", "recall", "costs", "amounts", "goals", "standard_errors")
+    assert {key: again[key] for key in same} == {key: made[key] for key in same}
+    assert made["told"] == ""
+    assert again["told"].startswith("next_word: 10 saved results were read from ")
+    assert again["told"].count("\n") == 1
+    assert "--data FILE --fresh with an empty --dir makes them anew" in again["told"]
     assert (tmp_path / "figure.svg").read_text().startswith("<?xml")
 
 
-def test_the_guide_has_the_table_that_the_results_in_the_project_make(
-    modules: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+def test_the_guide_and_the_readme_have_what_the_results_in_the_project_make(command: Command, tmp_path: Path) -> None:
+    done = command("--dir", tmp_path, "--json")
+    *lines, last = [line for line in done.out.splitlines() if line]
+    told = (ROOT / "docs/next-word.md").read_text("utf-8")
+    page = told.partition("<!-- results")[2].partition("<!-- /results -->")[0]
+    assert [line for line in page.splitlines()[1:] if line and line != "```"] == lines
+    assert "saved results were read from benchmarks/next_word/results/nus-sms.json" in done.err.replace(f"{ROOT}/", "")
+
+    recalls = {name.split(", 12 ep")[0]: runs for name, runs in json.loads(last)["recall"].items()}
+    rows = ("Kneser-Ney trigram", "CIFG, trained centrally", "CIFG, federated, 8000 rounds")
+    top1 = [recalls[name] for name in (*rows, "CIFG, federated, then personalised, 8000 rounds")]
+    means = "; ".join(f"{100 * np.mean([run[0] for run in runs]):.1f} %" for runs in top1)
+    (row,) = [
+        one
+        for one in (ROOT / "README.md").read_text("utf-8").splitlines()
+        if "benchmarks/next_word`" in one and one[0] == "|"
+    ]
+    assert means in row
+
+
+def test_results_are_of_one_text_and_another_is_refused_by_its_digest(
+    command: Command, modules: Any, corpus: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["next_word", "--dir", str(tmp_path)])
-    runpy.run_path(str(BENCHMARK / "__main__.py"), run_name="__main__")
-    page = (ROOT / "docs/next-word.md").read_text("utf-8")
-    lines = [line for line in capsys.readouterr().out.splitlines() if line]
-    assert len(lines) >= 5
-    assert [line for line in lines if line not in page] == []
+    text = modules("split").text_of(read_people(corpus))
+    saved = json.loads((BENCHMARK / "results/nus-sms.json").read_text("utf-8"))["text"]
+    done = command("--data", corpus, "--dir", tmp_path, "--only", "frequent")
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert all(said in done.err for said in (str(corpus), saved["sha256"], text.sha256, "--fresh"))
+    assert not list(tmp_path.iterdir())
+
+    assert command("--data", corpus, "--dir", tmp_path, "--fresh", "--only", "frequent").status == 0
+    kept = json.loads((tmp_path / "results.json").read_text("utf-8"))
+    assert kept["text"]["sha256"] == text.sha256
+    assert command("--dir", tmp_path).status == 2  # beside the project's results, which are of another text
+
+    other = tmp_path / "other.txt"
+    other.write_text("another text\n")
+    done = command("--data", other, "--dir", tmp_path, "--fresh", "--only", "frequent")
+    assert (done.status, text.sha256 in done.err) == (2, True)
+    (tmp_path / "results.json").write_text("{}")
+    done = command("--dir", tmp_path, "--fresh")
+    assert (done.status, done.err.count("\n")) == (2, 1)
+
+
+def test_a_text_s_digest_is_that_of_its_people_and_messages_in_their_order(modules: Any, corpus: Path) -> None:
+    people, text_of = {"a": ["x", "y"], "b": ["z"] * 10}, modules("split").text_of
+    text = text_of(people)
+    assert (text.people, text.messages, text.of_three, text.tested) == (2, 12, 12, 1)
+    lines = b'["a", ["x", "y"]]\n["b", [' + b", ".join([b'"z"'] * 10) + b"]]\n"
+    assert text.sha256 == hashlib.sha256(lines).hexdigest()
+    others = [{"a": ["y", "x"], "b": people["b"]}, dict(reversed(people.items())), {"c": ["x", "y"], "b": people["b"]}]
+    assert len({text.sha256, *(text_of(other).sha256 for other in others)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--data", "no-such-file.xml"], "no-such-file.xml: there is no such file or folder"),
+        (["--data", "no-such-file.xml", "--fresh"], "no-such-file.xml: there is no such file or folder"),
+        (["--fresh"], "results.json: no results; expected some there, or --data to make them from"),
+        (["--data", "no-such-file.xml", "--only", "federatd"], "'federatd': expected some of frequent, trigram"),
+        (["--data", "no-such-file.xml", "--amounts", "0.5,2"], "'0.5,2': expected shares above 0 and up to 1"),
+        (["--only", "frequent", "--seeds", "1"], "--seeds, --only: expected --data as well"),
+    ],
+)
+def test_what_would_not_be_done_is_refused_in_a_sentence(
+    command: Command, tmp_path: Path, options: list[str], said: str
+) -> None:
+    done = command(*options, "--dir", tmp_path)
+    assert (done.status, done.out) == (2, "")
+    assert said in done.err.splitlines()[-1]
+
+
+def test_spreads_errors_and_goals_are_those_of_numbers_worked_out_by_hand(modules: Any) -> None:
+    table = modules("table")
+
+    def group(name: str, *hits: tuple[int, int]) -> list[dict[str, Any]]:
+        return [
+            {"name": name, "settings": {"seed": seed}, "test": [10_000, one, three]}
+            for seed, (one, three) in enumerate(hits)
+        ]
+
+    found = [
+        group("trigram", (1000, 2000)), group("central", (1000, 2100), (1100, 2100)),
+        group("federated", (1018, 2030), (1020, 2030)),
+    ]  # fmt: skip
+    lines = table.printed(found, [], modules("split").Text("00", 3, 42, 42, 2)).splitlines()
+    assert lines[2:5] == [
+        "| Kneser-Ney trigram | 1 | 10.00 | – | 20.00 | – |",
+        "| CIFG, trained centrally | 2 | 10.50 | 1.00 | 21.00 | 0.00 |",
+        "| CIFG, federated | 2 | 10.19 | 0.02 | 20.30 | 0.00 |",
+    ]
+    # The binomial's: 100 · √(0.11 · 0.89 / 10,000) = 0.313 points, and 0.407 for 21 %.
+    assert table.standard_errors(found)[10_000] == pytest.approx([0.3129, 0.4073], abs=1e-4)
+    assert table.goals(found) == {
+        "federated within 3 % of central training": [True, False],  # 0.9705 and 0.9667
+        "central above the trigram": [True, True],
+        "federated above the trigram": [True, True],
+    }
+    assert "federated / central, seed by seed: 0.927 to 1.018 (top-1), 0.967 to 0.967 (top-3)" in lines
 
 
 def test_a_stopped_central_run_goes_on_to_the_same_weights(
