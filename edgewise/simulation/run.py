@@ -7,7 +7,6 @@ import json
 import logging
 import math
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -85,6 +84,7 @@ class Run:
         if promise is not None:
             check_private(recipe, self.settings)
         self.rows: list[Row] = []
+        self._resumed = resume
         found = self._open(resume)  # what is refused above leaves no file
         spool = "" if recipe.aggregator.name == "mean" else str(make_folder(directory / "spool"))
         self._states = bool(made.algorithm.client.correction) or get(options.compress).stateful
@@ -185,12 +185,13 @@ class Run:
 
     def forget(self) -> None:
         """Remove what a run has left in its folder that made no row, so that it can be begun otherwise."""
-        if self.rows:
+        if self.rows or self._resumed:
             return
         for name in (RUN, ROUNDS, UNTRAINED, CHECKPOINT):
             (self.directory / name).unlink(missing_ok=True)
         for name in ("spool", "states"):
-            shutil.rmtree(self.directory / name, ignore_errors=True)
+            with contextlib.suppress(OSError):  # not there, or somebody's who had something in it
+                (self.directory / name).rmdir()
 
     def _add(self, row: Row, on_row: Callable[[Row], None]) -> None:
         self.rows.append(row)

@@ -207,4 +207,12 @@ def test_a_run_that_failed_before_its_first_row_can_be_begun_otherwise(
         with pytest.raises(DataError):
             simulated(fixture_dir, directory=tmp_path, aggregator="median")
     assert [path.name for path in tmp_path.iterdir()] == ["simulation.lock"]
+    (tmp_path / "states").mkdir()
+    (tmp_path / "states" / "mine.txt").write_text("of another program")
+    with monkeypatch.context() as patched:
+        patched.setattr(Inline, "measure", refuses)
+        with pytest.raises(DataError):
+            simulated(fixture_dir, directory=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["simulation.lock", "states"]
+    assert (tmp_path / "states" / "mine.txt").exists()
     assert simulated(fixture_dir, directory=tmp_path).complete
