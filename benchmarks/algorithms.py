@@ -28,8 +28,10 @@ import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,9 @@ WINDOW = 5  # evaluations whose mean must be at the target
 ALGORITHMS = ("fedavg", "fedprox", "scaffold", "fedadam")
 DEVICES, SIMILARITY = 40, 0.1
 MU = (0.01, 0.1, 1.0)
+FURTHER = 4  # rates that a grid grows by at the most
+Settings = dict[str, float]
+Grid = dict[str, tuple[float, ...]]
 EXTRA = ".venv/bin/python -m pip install --editable '.[examples]'"
 
 
@@ -123,13 +128,48 @@ def data_of(task: Task, model: Path, seed: int) -> Any:
     return ArrayData.of_devices(split, manifest)
 
 
-def grid(task: Task, algorithm: str, rate: float) -> list[dict[str, float]]:
-    """Return the settings to choose from; `rate` is FedAvg's best one, at which FedProx is tuned."""
+def grid(task: Task, algorithm: str, rate: float) -> Grid:
+    """Return the values to begin choosing from; `rate` is FedAvg's best one, at which FedProx is tuned."""
     if algorithm == "fedprox":
-        return [{"learning_rate": rate, "mu": mu} for mu in MU]
+        return {"learning_rate": (rate,), "mu": MU}
     if algorithm == "fedadam":
-        return [{"learning_rate": r, "server_learning_rate": s} for r in task.rates[-3:-1] for s in task.server_rates]
-    return [{"learning_rate": r} for r in task.rates]
+        return {"learning_rate": task.rates[-3:-1], "server_learning_rate": task.server_rates}
+    return {"learning_rate": task.rates}
+
+
+def tuned(begin: Grid, score: Callable[[list[Settings]], list[float]]) -> tuple[Settings, Grid]:
+    """Return the settings with the best score, and the grid that they were chosen from.
+
+    A grid whose best rate lies at an end goes on there, by one rate at a time, until the best has a worse one on each
+    side or `FURTHER` were added. FedProx's μ does not: below the smallest it is FedAvg.
+
+    Args:
+        begin: the values to begin with; names of rates end in `rate`.
+        score: gives a score to each of some settings.
+    """
+    axes, known = dict(begin), dict[tuple[float, ...], float]()
+    while True:
+        new = [values for values in product(*axes.values()) if values not in known]
+        known |= zip(new, score([dict(zip(axes, values, strict=True)) for values in new]), strict=True)
+        best = dict(zip(axes, max(known, key=lambda values: known[values]), strict=True))
+        wider = {name: _on(axes[name], begin[name], best[name]) for name in axes if name.endswith("rate")}
+        if all(wider[name] == axes[name] for name in wider):
+            return best, axes
+        axes |= wider
+
+
+def _on(rates: tuple[float, ...], begun: tuple[float, ...], best: float) -> tuple[float, ...]:
+    """Return the rates with one more at the end where the best lies."""
+    if len(rates) == 1 or len(rates) - len(begun) >= FURTHER or rates[0] < best < rates[-1]:
+        return rates
+    beside = _beside(best, up=best == rates[-1], doubling=begun[1] == 2 * begun[0])
+    return (*rates, beside) if best == rates[-1] else (beside, *rates)
+
+
+def _beside(rate: float, *, up: bool, doubling: bool) -> float:
+    """Return the next rate of a grid of doublings, or of one like 0.1, 0.3, 1, 3."""
+    factor = 2.0 if doubling else 3.0 if up == f"{rate:e}".startswith("1") else 10 / 3
+    return float(f"{rate * factor if up else rate / factor:.2g}")
 
 
 def run(name: str, algorithm: str, settings: dict[str, float], seed: int, directory: Path) -> list[float]:
@@ -167,17 +207,17 @@ def compared(task: Task, directory: Path, pool: ProcessPoolExecutor) -> list[dic
     """Return a row an algorithm."""
     best_rate, rows = task.rates[0], []
     for algorithm in ALGORITHMS:
-        tried = [
-            (settings, pool.submit(run, task.name, algorithm, settings, TUNING, directory))
-            for settings in grid(task, algorithm, best_rate)
-        ]
-        # The whole curve's mean: who is fast and stays there.
-        chosen = max(tried, key=lambda one: float(np.nanmean(one[1].result())))[0]
+
+        def score(tried: list[Settings], algorithm: str = algorithm) -> list[float]:
+            runs = [pool.submit(run, task.name, algorithm, one, TUNING, directory) for one in tried]
+            return [float(np.nanmean(one.result())) for one in runs]  # the whole curve: who is fast and stays there
+
+        chosen, axes = tuned(grid(task, algorithm, best_rate), score)
         if algorithm == "fedavg":
             best_rate = chosen["learning_rate"]
         runs = [pool.submit(run, task.name, algorithm, chosen, seed, directory) for seed in SEEDS]
         curves = [one.result() for one in runs]
-        row = {"task": task.name, "algorithm": algorithm, "settings": chosen, "curves": curves}
+        row = {"task": task.name, "algorithm": algorithm, "settings": chosen, "grid": axes, "curves": curves}
         row["rounds"] = [reached(curve, task.target) for curve in curves]
         row["final"] = [statistics.fmean(curve[-WINDOW:]) for curve in curves]
         rows.append(row)
@@ -218,7 +258,10 @@ def tell(rows: list[dict[str, Any]]) -> None:
             sure = [task.rounds + 1 if r is None else r for r in row["rounds"]]
             median = int(statistics.median(sure))
             each = ", ".join("never" if r is None else str(r) for r in row["rounds"])
-            settings = ", ".join(f"{key} {value:g}" for key, value in row["settings"].items())
+            settings = ", ".join(
+                f"{key} {value:g} of {'/'.join(f'{one:g}' for one in row['grid'][key])}"
+                for key, value in row["settings"].items()
+            )
             told = f"> {task.rounds}" if median > task.rounds else str(median)
             print(
                 f"{row['algorithm']:10} {told:>7} {each:>15} {100 * statistics.median(row['final']):14.1f}  {settings}"

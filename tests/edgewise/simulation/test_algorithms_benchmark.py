@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import re
 import sys
 from pathlib import Path
@@ -38,9 +39,41 @@ def test_a_run_that_diverged_is_worth_nothing_from_there_on(algorithms: ModuleTy
 
 def test_fedprox_is_tuned_at_fedavgs_rate_and_the_others_at_their_own(algorithms: ModuleType) -> None:
     task = algorithms.TASKS["words"]
-    assert {one["learning_rate"] for one in algorithms.grid(task, "fedprox", 2.0)} == {2.0}
-    assert len(algorithms.grid(task, "scaffold", 2.0)) == len(task.rates)
-    assert len(algorithms.grid(task, "fedadam", 2.0)) == 2 * len(task.server_rates)
+    assert algorithms.grid(task, "fedprox", 2.0) == {"learning_rate": (2.0,), "mu": algorithms.MU}
+    assert algorithms.grid(task, "scaffold", 2.0) == {"learning_rate": task.rates}
+    assert set(algorithms.grid(task, "fedadam", 2.0)) == {"learning_rate", "server_learning_rate"}
+
+
+@pytest.mark.parametrize(
+    ("begin", "best", "grid"),
+    [
+        ((0.1, 0.3, 1.0), 0.3, (0.1, 0.3, 1.0)),
+        ((0.1, 0.3), 3.0, (0.1, 0.3, 1.0, 3.0, 10.0)),
+        ((0.1, 0.3), 0.01, (0.003, 0.01, 0.03, 0.1, 0.3)),
+        ((2.0, 4.0), 8.0, (2.0, 4.0, 8.0, 16.0)),
+        ((2.0, 4.0), 1.0, (0.5, 1.0, 2.0, 4.0)),
+    ],
+)
+def test_a_grid_goes_on_until_the_best_rate_has_a_worse_one_on_each_side(
+    algorithms: ModuleType, begin: tuple[float, ...], best: float, grid: tuple[float, ...]
+) -> None:
+    tried: list[float] = []
+
+    def score(settings: list[dict[str, float]]) -> list[float]:
+        tried.extend(one["learning_rate"] for one in settings)
+        return [-abs(math.log(one["learning_rate"] / best)) for one in settings]
+
+    assert algorithms.tuned({"learning_rate": begin}, score) == ({"learning_rate": best}, {"learning_rate": grid})
+    assert sorted(tried) == list(grid)  # none of them twice
+
+
+def test_two_rates_are_chosen_together_and_a_grid_has_an_end(algorithms: ModuleType) -> None:
+    begin = {"learning_rate": (0.1, 0.3), "server_learning_rate": (0.01, 0.03)}
+    found, axes = algorithms.tuned(begin, lambda tried: [sum(one.values()) for one in tried])
+    assert all(len(axes[name]) == len(begin[name]) + algorithms.FURTHER for name in begin)
+    assert found == {name: rates[-1] for name, rates in axes.items()}
+    found, axes = algorithms.tuned({"learning_rate": (1.0,), "mu": (0.01, 0.1)}, lambda tried: [1.0] * len(tried))
+    assert axes == {"learning_rate": (1.0,), "mu": (0.01, 0.1)}
 
 
 def test_without_scikit_learn_digits_are_refused_in_a_sentence_before_anything_is_made(
@@ -56,17 +89,15 @@ def test_without_scikit_learn_digits_are_refused_in_a_sentence_before_anything_i
     assert not (tmp_path / "new").exists()
 
 
-def test_the_page_says_which_chosen_rates_lie_at_an_end_of_their_grid(algorithms: ModuleType) -> None:
+def test_no_rate_of_the_pages_table_lies_at_an_end_of_its_grid(algorithms: ModuleType) -> None:
     page = (BENCHMARKS.parent / "docs/algorithms.md").read_text("utf-8")
-    for name, task in algorithms.TASKS.items():
+    for name in algorithms.TASKS:
         results = page.partition(f"\n{name}: rounds until")[2].partition("\n\n")[0]
-        rates = {row[0]: float(row[1]) for row in re.findall(r"^(\w+) .*  learning_rate ([\d.]+)", results, re.M)}
-        assert list(rates) == list(algorithms.ALGORITHMS)
-        (told,) = re.findall(rf"^\| {name} \| ([^|]*) \| ([^|]*) \|$", page, re.M)
-        assert told[0] == ", ".join(f"{rate:g}" for rate in task.rates)
-        ends = {
-            algorithm for algorithm in ("fedavg", "scaffold") if rates[algorithm] in (task.rates[0], task.rates[-1])
-        }
-        assert {one for one in ("fedavg", "scaffold") if one in told[1].lower()} == ends
-        assert rates["fedprox"] == rates["fedavg"]
-        assert rates["fedadam"] == task.rates[-2]  # the higher of its two
+        rows = re.findall(r"^(\w+) .*  learning_rate (.*)", results, re.M)
+        assert [algorithm for algorithm, _ in rows] == list(algorithms.ALGORITHMS)
+        for algorithm, told in rows:
+            rates = re.findall(r"(?:^|server_learning_rate )([\d.]+) of ([\d./]+)", told)
+            assert len(rates) == 1 + (algorithm == "fedadam")
+            for chosen, grid in rates:
+                between = grid.split("/")
+                assert chosen in between[1:-1] or between == [chosen]  # FedProx has FedAvg's
