@@ -156,7 +156,8 @@ class Timeline:
             moment = min(deadline, waits, self._events[0].at if self._events else math.inf)
             self._clock.move_to(moment)
             decide = moment >= deadline or selecting or moment >= waits
-            while self._events and self._events[0].at <= moment:
+            # Of reports that come at the same moment a buffer takes what it has room for, and the next one the others.
+            while self._events and self._events[0].at <= moment and not (buffered and reports >= machine.goal):
                 counted = self._happen(machine, heapq.heappop(self._events), failures)
                 reports, live = reports + (counted > 0), live - (counted > 0)
                 decide |= counted < 0

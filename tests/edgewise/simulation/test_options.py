@@ -40,3 +40,9 @@ def test_numbers_and_paths_of_libraries_are_options_too(fixture_dir: Path, tmp_p
 def test_a_model_that_is_nothing(fixture_dir: Path) -> None:
     with pytest.raises(ConfigError, match=r"model: expected the path of a \.tflite file, or its bytes, got None"):
         simulate(None, people())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["cohort", "buffer"])
+def test_more_reports_than_there_are_devices_are_refused(name: str, fixture_dir: Path) -> None:
+    with pytest.raises(ConfigError, match=f"{name}: expected at most the 5 devices there are, got 6"):
+        simulated(fixture_dir, **{name: 6})

@@ -195,3 +195,10 @@ def test_a_fleet_too_small_for_its_rounds_is_told_of_in_python_too(
     caplog.clear()
     simulated(fixture_dir, rounds=1)
     assert not caplog.text
+
+
+def test_a_buffer_holds_as_many_reports_as_were_asked_for_also_if_more_come_at_once(fixture_dir: Path) -> None:
+    found = simulated(fixture_dir, rounds=6, buffer=2, concurrency=5, evaluate_every=0)  # an ideal fleet: all at once
+    assert [row["reported"] for row in found.history] == [2] * 6
+    assert found.devices.took_part.sum() == 12
+    assert found.devices.took_part.min() >= 1
