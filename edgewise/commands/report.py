@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from edgewise.simulation.report import write_report
+from edgewise_wire.errors import ConfigError
 
 
 @click.command(short_help="Write a simulation's report as one HTML page.")
@@ -22,4 +23,6 @@ def command(run: Path, out: Path | None) -> None:
       edgewise report runs/simulation
       edgewise report runs/compared --out compared.html
     """
+    if out is not None and out.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"--out {out}: expected a name that ends in .html")
     click.echo(str(write_report(run, out or run / "report.html")))

@@ -206,6 +206,9 @@ def _spans_of(path: Path) -> dict[str, list[tuple[float, float]]]:
             found = {}
             for row in csv.DictReader(text.splitlines()):
                 found.setdefault(row["device"], []).append((float(row["start"]), float(row["end"])))
+        strange = next((one for own in found.values() for span in own for one in span if not math.isfinite(one)), None)
+        if strange is not None:
+            raise ValueError(f"a time that is {strange}")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, TypeError, KeyError) as error:

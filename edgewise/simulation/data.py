@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgewise_wire.errors import DataError
 from edgewise_wire.manifest import Manifest, TensorSpec
+from edgewise_wire.user_code import user_code
 from edgewise_wire.weights import Array
 
 Rows: TypeAlias = Mapping[str, Array]
@@ -145,15 +146,14 @@ class CheckedData:
             arrays are missing, of another shape or kind, or not of the length that was counted.
     """
 
-    def __init__(self, data: TaskData, manifest: Manifest) -> None:
+    def __init__(self, data: TaskData, manifest: Manifest, subject: str = "data") -> None:
         self.data = data
-        self._manifest = manifest
-        self._devices = list(data.devices)
+        self._manifest, self._subject = manifest, subject
+        with user_code(subject):
+            self._devices = list(data.devices)
+            given = [data.counts(held_out=which) for which in (False, True)]
         _check_order(self._devices)
-        self._counts = [np.asarray(data.counts(held_out=which), np.int64) for which in (False, True)]
-        for counts in self._counts:
-            if counts.shape != (len(self._devices),):
-                raise DataError(f"counts: expected int64[{len(self._devices)}], one a device, got {list(counts.shape)}")
+        self._counts = [_counted(one, len(self._devices)) for one in given]
 
     @property
     def devices(self) -> Sequence[str]:
@@ -167,7 +167,11 @@ class CheckedData:
     def rows(self, device: int, *, held_out: bool) -> Rows:
         """Return the examples of one device; a weight of 1 each, if the data say nothing of weights."""
         name = self._devices[device]
-        found = _checked(name, self.data.rows(device, held_out=held_out), self._manifest)
+        with user_code(f"{self._subject}, device {name!r}"):
+            given = self.data.rows(device, held_out=held_out)
+        if not isinstance(given, Mapping):
+            raise DataError(f"device {name!r}: expected arrays by name, got {type(given).__name__}")
+        found = _checked(name, given, self._manifest)
         length, counted = len(next(iter(found.values()))), int(self._counts[held_out][device])
         if length != counted:
             raise DataError(f"device {name!r}: counts said {counted} examples, rows gave {length}")
@@ -252,7 +256,19 @@ def text_data_of(
     return ArrayData(names, train_rows, train_ends, held_out_rows, held_out_ends)
 
 
+def _counted(given: Any, devices: int) -> Counts:
+    counts = np.asarray(given)
+    if counts.shape != (devices,) or counts.dtype.kind not in "iu":
+        raise DataError(f"counts: expected int64[{devices}], one a device, got {counts.dtype}{list(counts.shape)}")
+    if counts.size and counts.min() < 0:
+        raise DataError(f"counts: expected 0 examples or more of each device, got {counts.min()}")
+    return counts.astype(np.int64)
+
+
 def _check_order(devices: Sequence[str]) -> None:
+    strange = next((one for one in devices if not isinstance(one, str)), None)
+    if strange is not None:
+        raise DataError(f"devices: expected names, got {strange!r}")
     if any(a >= b for a, b in pairwise(devices)):
         raise DataError("devices: expected different names, sorted")
 
@@ -292,4 +308,7 @@ def _array(device: str, given: Rows, spec: TensorSpec) -> Array:
         raise DataError(
             f"device {device!r}, array {spec.name!r}: expected {expected}, got {array.dtype}{list(array.shape)}"
         )
+    if array.dtype.kind == "f" and "int" in spec.dtype and not np.array_equal(array, np.trunc(array)):
+        strange = array[array != np.trunc(array)][0]
+        raise DataError(f"device {device!r}, array {spec.name!r}: expected whole numbers, got {strange}")
     return array.astype(spec.dtype, copy=False)

@@ -49,10 +49,16 @@ def read_lines(path: Path, count: int | None = None) -> list[dict[str, Any]]:
     """Return the objects of a file with one in each line, the first `count` of them if it is given.
 
     Raises:
-        DataError: if it cannot be read, or a line is none.
+        DataError: if it cannot be read, has fewer lines, or a line is none.
     """
     lines = _text(path).splitlines()[:count]
-    return [_parsed(path, line, f", line {number}") for number, line in enumerate(lines, 1)]
+    if count is not None and len(lines) < count:
+        raise DataError(f"{path}: expected {count} lines, got {len(lines)}")
+    rows = [_parsed(path, line, f", line {number}") for number, line in enumerate(lines, 1)]
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise DataError(f"{path}, line {number}: expected a JSON object, got {row!r:.40}")
+    return rows
 
 
 def _text(path: Path) -> str:

@@ -80,6 +80,14 @@ def _findable(data: TaskData) -> None:
         )
 
 
+def _pickled(hello: object) -> bytes:
+    """Return what a worker is told first. Raises ConfigError if the data cannot be told."""
+    try:
+        return pickle.dumps(hello, pickle.HIGHEST_PROTOCOL)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ConfigError(f"data: cannot be handed to other processes ({error}); use workers=1") from error
+
+
 class _Process:
     """One worker process and what it was given."""
 
@@ -148,7 +156,7 @@ class LocalWorkers:
         self._processes: list[_Process] = []
         try:
             self._sums += [SharedArray.make((size,), np.int64) for _ in range(workers - 1)]
-            self._hello = pickle.dumps((setup, self._described(data)), pickle.HIGHEST_PROTOCOL)
+            self._hello = _pickled((setup, self._described(data)))
             for number in range(workers - 1):
                 self._processes.append(self._start(number))
             self._here = Worker(setup, data)  # after the others, which start meanwhile

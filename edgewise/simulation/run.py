@@ -216,7 +216,9 @@ class Run:
         found = None
         if resume:
             _same(directory, _facts(path), kept)
-            if (directory / CHECKPOINT).exists():
+            if not (directory / CHECKPOINT).exists():
+                log.warning("%s: holds no %s yet, so the run begins anew", directory, CHECKPOINT)
+            else:
                 found = checkpoint.load(directory / CHECKPOINT)
                 self.rows += read_lines(directory / ROUNDS, found.rows)  # more, or half a line, is of no checkpoint
         else:
@@ -288,7 +290,7 @@ def make_engine(kind: str, setup: Setup, data: TaskData, workers: int | None, si
     """
     check_engine(kind, workers)
     count = workers if workers is not None else (os.cpu_count() or 1)
-    if kind == "inline" or (kind == "local" and count == 1):
+    if kind == "inline" or (kind == "local" and min(count, len(data.devices)) == 1):
         return Inline(setup, data)
     if kind == "ray":
         from edgewise.simulation.ray_workers import RayWorkers
@@ -296,7 +298,7 @@ def make_engine(kind: str, setup: Setup, data: TaskData, workers: int | None, si
         return RayWorkers(setup, data, workers)
     from edgewise.simulation.local import LocalWorkers
 
-    return LocalWorkers(setup, data, count, size)
+    return LocalWorkers(setup, data, min(count, len(data.devices)), size)
 
 
 def begun(directory: Path) -> bool:

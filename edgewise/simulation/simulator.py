@@ -7,6 +7,7 @@ codecs, local training and the `.tflite` in its runtime. What is not: messages, 
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ from edgewise.simulation.jobs import Done, Job, Measured
 from edgewise.simulation.population import FleetModel, draw
 from edgewise.simulation.private import PrivateSimulation
 from edgewise.simulation.roster import Roster, VirtualClock
-from edgewise.simulation.timeline import Played, Reporter, Timeline, Workload
+from edgewise.simulation.timeline import Failures, Played, Reporter, Timeline, Workload
 from edgewise_coordinator.aggregators.base import Aggregation
 from edgewise_coordinator.aggregators.mean import StreamingMean
 from edgewise_coordinator.algorithms.base import Aggregate
@@ -41,6 +42,9 @@ from edgewise_wire.messages import Kind
 from edgewise_wire.transforms import get
 from edgewise_wire.weights import Flat, flatten, parameters, unflatten
 
+log = logging.getLogger("edgewise.simulation")
+
+TOLD = 5  # devices of which it is said that their training failed; `failed` of the history has all
 Row = dict[str, Any]
 """A round of the history: what `rounds.jsonl` of a coordinator has, with `hours` of virtual time at its end."""
 
@@ -86,6 +90,7 @@ class Simulator:
         self.tells = bool(parts.recipe.algorithm.client.correction) or get(settings.training.encoding).stateful
         self.measured_devices = self._measured_devices()
         self.last_measured: list[Measured] = []
+        self._told: set[int] = set()
         self.state = checkpoint or self._first()
         self.timeline.go_back(self.state.moment)
 
@@ -171,11 +176,19 @@ class Simulator:
             missing = [reporter for reporter in played.reporters if reporter not in trained]
             new = self._work(missing, total)
             bad = {(r.device, r.round_id): one.error for r, one in zip(missing, new, strict=True) if one.error}
+            self._tell(bad)
             trained |= {r: one for r, one in zip(missing, new, strict=True) if not one.error}
             if not bad:
                 return played, [trained[reporter] for reporter in played.reporters], total
             failures |= bad
             self.timeline.go_back(before)
+
+    def _tell(self, bad: Failures) -> None:
+        """Say of the first devices whose training fails why it does: in a summary they would only be lost."""
+        for (device, round_id), error in bad.items():
+            if device not in self._told and len(self._told) < TOLD:
+                self._told.add(device)
+                log.warning("device %r failed in round %d: %s", self.parts.data.devices[device], round_id, error)
 
     def _machine(self) -> RoundMachine:
         s, state = self.parts.settings, self.state

@@ -112,7 +112,7 @@ def _own(data: Any, subject: str, manifest: Manifest) -> TaskData:
         raise ConfigError(f"{subject}: expected a TaskData, got {type(data).__name__}")
     if isinstance(data, (ArrayData, RepeatedData, CheckedData)):
         return data
-    return CheckedData(data, manifest)
+    return CheckedData(data, manifest, subject)
 
 
 def _takes_one(function: Any) -> bool:

@@ -132,7 +132,9 @@ class Timeline:
         now, population = self._clock.now(), self._population
         self._roster.take(devices, machine.number)
         seconds = population.seconds(devices, self._work.steps[devices], self._work.bytes_down, self._work.bytes_up)
-        draws = uniform(self._keys[:, devices] + np.uint64(machine.round_id))
+        # In a buffered round a device that was lost may be asked again, and need not be lost again.
+        again = machine.draws if isinstance(machine, BufferMachine) else 0
+        draws = uniform(self._keys[:, devices] + np.uint64(machine.round_id + (again << 32)))
         lost = draws[0] < population.drop_out[devices]
         ends = now + np.where(lost, draws[1] * seconds, seconds)
         leaves = self._roster.availability.until(devices, now)

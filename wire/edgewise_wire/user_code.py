@@ -30,6 +30,17 @@ class UserCodeError(InputError):
             where, text = f" at {Path(cause.filename).name}:{cause.lineno}", cause.msg
         super().__init__(f"{what}: raised {type(cause).__name__}{where}{f' ({text})' if text else ''}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _as_told, (str(self), self.frames)  # from a worker process the words come, and not the cause
+
+
+def _as_told(text: str, frames: list[traceback.FrameSummary]) -> UserCodeError:
+    """Return the error of another process."""
+    found = UserCodeError.__new__(UserCodeError)
+    InputError.__init__(found, text)
+    found.frames = frames
+    return found
+
 
 def load_named(what: str, name: str) -> Any:
     """Return what `module:name` stands for; the current folder is looked in first, then what is installed.

@@ -14,6 +14,8 @@ import pytest
 
 from edgewise.cli import main
 from edgewise.commands import simulate as commands
+from edgewise.simulation import ArrayData
+from edgewise.simulation import simulate as run_simulation
 from edgewise.simulation.compare import variants
 from edgewise.simulation.result import DeviceTable
 from edgewise_wire.artifact import Artifact
@@ -349,3 +351,100 @@ def test_no_model_and_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "--model" in capsys.readouterr().err
     assert ran("report", tmp_path) == 2
     assert "expected a run" in capsys.readouterr().err
+
+
+MISTAKES = """
+import numpy as np
+
+class Dice:
+    devices = ["one", "two"]
+
+    def counts(self, *, held_out):
+        return np.array([4, 4])
+
+    def rows(self, device, *, held_out):
+        return {"tokens": np.ones((4, 5), "i4"), "labels": np.ones((4, 5), "i4"), "weight": np.ones((4, 5), "f4")}
+
+class Raises(Dice):
+    def rows(self, device, *, held_out):
+        return {}["nothing"]
+
+class Negative(Dice):
+    def counts(self, *, held_out):
+        return np.array([4, -1])
+
+class Nothing(Dice):
+    def counts(self, *, held_out):
+        return None
+
+class Numbered(Dice):
+    devices = [1, 2]
+
+class Halves(Dice):
+    def rows(self, device, *, held_out):
+        return {**super().rows(device, held_out=held_out), "labels": np.full((4, 5), 0.5)}
+
+class Listed(Dice):
+    def rows(self, device, *, held_out):
+        return [1, 2, 3]
+
+class Unpicklable(Dice):
+    def __init__(self):
+        self.open = lambda: None
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("Raises", "device 'one': raised KeyError at mistakes.py:15 ('nothing')"),
+        ("Negative", "counts: expected 0 examples or more of each device, got -1"),
+        ("Nothing", "counts: expected int64[2], one a device, got object[]"),
+        ("Numbered", "devices: expected names, got 1"),
+        ("Halves", "device 'one', array 'labels': expected whole numbers, got 0.5"),
+        ("Listed", "device 'one': expected arrays by name, got list"),
+        ("Unpicklable", "data: cannot be handed to other processes"),
+    ],
+)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_mistake_in_data_of_ones_own_is_one_sentence(
+    kind: str, why: str, workers: int, fixture_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (tmp_path / "mistakes.py").write_text(MISTAKES)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.delitem(sys.modules, "mistakes", raising=False)
+    given = ("--data", f"mistakes:{kind}", "--rounds", 1, "--workers", workers, "--dir", "run")
+    status = ran("simulate", "--model", fixture_dir / "tiny.tflite", *given)
+    told = capfd.readouterr().err
+    if kind == "Unpicklable" and workers == 1:
+        assert status == 0
+        return
+    assert status == 2
+    assert why in told.strip().splitlines()[-1]
+    assert "Traceback" not in told
+
+
+def test_a_device_that_always_fails_is_named_once(
+    fixture_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    artifact = Artifact.load(fixture_dir / "tiny.tflite")
+    rows = {spec.name: np.ones((4, *spec.shape[1:]), spec.dtype) for spec in artifact.manifest.inputs}
+    labels = {artifact.manifest.labels.name: np.ones((4, *artifact.manifest.labels.shape[1:]), "i4")}
+    good = {**rows, **labels}
+    bad = {**rows, **{name: array + 9999 for name, array in labels.items()}}
+    data = ArrayData.of_devices({"one": (good, good), "two": (bad, good), "three": (good, good)}, artifact.manifest)
+    found = run_simulation(fixture_dir / "tiny.tflite", data, rounds=3, cohort=3, min_reports=1, workers=1)
+    assert found.complete
+    assert caplog.text.count("device 'two' failed in round") == 1
+
+
+def test_a_report_is_not_written_over_a_history(
+    fixture_dir: Path, texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert simulate(fixture_dir, texts, tmp_path / "run") == 0
+    before = (tmp_path / "run" / "rounds.jsonl").read_bytes()
+    assert ran("report", tmp_path / "run", "--out", tmp_path / "run" / "rounds.jsonl") == 2
+    assert "expected a name that ends in .html" in capsys.readouterr().err
+    assert (tmp_path / "run" / "rounds.jsonl").read_bytes() == before

@@ -172,7 +172,9 @@ def test_a_comparison_that_is_asked_for_again_goes_on_and_begins_what_is_missing
     ("file", "content", "why"),
     [
         ("checkpoint.npz", b"PK", "checkpoint.npz: is no .npz file"),
-        ("rounds.jsonl", b'{"round": 0}\n{"rou', "rounds.jsonl, line 2: damaged; expected JSON"),
+        ("rounds.jsonl", b'{"round": 0}\n{"rou\n{}', "rounds.jsonl, line 2: damaged; expected JSON"),
+        ("rounds.jsonl", b"", "rounds.jsonl: expected 3 lines, got 0"),
+        ("rounds.jsonl", b"[]\n{}\n{}\n", r"rounds.jsonl, line 1: expected a JSON object, got \[\]"),
         ("simulation.json", b"{", "simulation.json: damaged; expected JSON"),
         ("simulation.json", b"[]", "simulation.json: expected a JSON object"),
         ("simulation.json", b"{}", "simulation.json: expected what a simulation was begun with, got nothing"),

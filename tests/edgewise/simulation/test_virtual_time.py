@@ -69,6 +69,8 @@ def test_a_trace_repeats_and_says_when_somebody_comes_next(tmp_path: Path) -> No
         ("t.csv", "device,start,end\na,soon,1\n", "soon"),
         ("t.csv", "device,start,end\na,5,1\n", "trace of device 'a': expected spans that end after they begin"),
         ("t.json", "[1, 2]", "object"),
+        ("t.csv", "device,start,end\na,0,inf\n", "a time that is inf"),
+        ("t.csv", "device,start,end\na,nan,1\n", "a time that is nan"),
         ("t.json", "{}", "at least one span"),
         ("none.csv", None, "cannot be read"),
     ],
@@ -202,3 +204,13 @@ def test_a_buffer_holds_as_many_reports_as_were_asked_for_also_if_more_come_at_o
     assert [row["reported"] for row in found.history] == [2] * 6
     assert found.devices.took_part.sum() == 12
     assert found.devices.took_part.min() >= 1
+
+
+def test_a_device_that_was_lost_from_a_buffered_round_may_be_asked_again_and_come_through(fixture_dir: Path) -> None:
+    found = simulated(
+        fixture_dir, rounds=20, buffer=4, concurrency=5, fleet="pi-fleet", drop_out=0.5, evaluate_every=0, epochs=1
+    )
+    assert found.complete
+    whole = 4 * sum(array.size for array in found.weights.values())
+    asked = sum(row["bytes_down"] for row in found.history) / whole
+    assert 110 < asked < 240  # two for each of 80 reports; who never came through would be asked every 20 s
