@@ -10,8 +10,6 @@ from edgewise_wire.transforms import get
 from edgewise_wire.transforms.delta import check_downlink
 
 UPLOAD_WINDOW = 8  # chunks in flight a slot: 1 MiB, enough for a 100 ms link at 80 Mbit/s
-
-
 LEARNING_RATE_LIMIT = 1e6  # beyond it nobody learns anything
 
 

@@ -264,10 +264,9 @@ def evaluate_locally(
         yield Step(done, total, 0.0)
     for name, value in sums.items():
         if not math.isfinite(value):
-            useless = "the round's weights are of no use"
-            finite = "the round's weights are finite: look at the examples, or at the learning rate"
-            why = finite if np.isfinite(weights).all() else useless
-            raise RunError(f"evaluation: the sum {name!r} is {value}; {why}")
+            finite = np.isfinite(weights).all()
+            why = "finite: look at the examples, or at the learning rate" if finite else "of no use"
+            raise RunError(f"evaluation: the sum {name!r} is {value}; the round's weights are {why}")
     return LocalSums(sums, count)
 
 

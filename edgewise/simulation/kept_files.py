@@ -39,10 +39,7 @@ def read_object(path: Path) -> dict[str, Any]:
     Raises:
         DataError: if it cannot be read, or holds none.
     """
-    found = _parsed(path, _text(path), "")
-    if not isinstance(found, dict):
-        raise DataError(f"{path}: expected a JSON object, got {found!r:.40}")
-    return found
+    return _parsed(str(path), _text(path))
 
 
 def read_lines(path: Path, count: int | None = None) -> list[dict[str, Any]]:
@@ -54,11 +51,7 @@ def read_lines(path: Path, count: int | None = None) -> list[dict[str, Any]]:
     lines = _text(path).splitlines()[:count]
     if count is not None and len(lines) < count:
         raise DataError(f"{path}: expected {count} lines, got {len(lines)}")
-    rows = [_parsed(path, line, f", line {number}") for number, line in enumerate(lines, 1)]
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict):
-            raise DataError(f"{path}, line {number}: expected a JSON object, got {row!r:.40}")
-    return rows
+    return [_parsed(f"{path}, line {number}", line) for number, line in enumerate(lines, 1)]
 
 
 def _text(path: Path) -> str:
@@ -70,8 +63,11 @@ def _text(path: Path) -> str:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _parsed(path: Path, text: str, place: str) -> Any:
+def _parsed(place: str, text: str) -> dict[str, Any]:
     try:
-        return json.loads(text)
+        found = json.loads(text)
     except ValueError as error:
-        raise DataError(f"{path}{place}: damaged; expected JSON, got {text!r:.40}") from error
+        raise DataError(f"{place}: damaged; expected JSON, got {text!r:.40}") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{place}: expected a JSON object, got {found!r:.40}")
+    return found

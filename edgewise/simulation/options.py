@@ -75,9 +75,10 @@ class Options:
         made = plan(self.recipe_options(data))
         cohort = self.fitting(data).cohort or 0
         goal = (made.buffer and int(self.recipe["buffer"])) or cohort
-        if goal > _that_train(data):  # a device counts once in a cohort, and in a buffer, which would wait for ever
+        devices = _that_train(data)
+        if goal > devices:  # a device counts once in a cohort, and in a buffer, which would wait for ever
             raise ConfigError(
-                f"{'buffer' if made.buffer else 'cohort'}: expected at most the {_that_train(data)} devices there are,"
+                f"{'buffer' if made.buffer else 'cohort'}: expected at most the {devices} devices there are,"
                 f" got {goal}; leave it out, or ask for more devices (one without examples to train on does not count)"
             )
         if self.evaluation_devices < 0:

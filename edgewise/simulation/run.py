@@ -289,8 +289,8 @@ def make_engine(kind: str, setup: Setup, data: TaskData, workers: int | None, si
         ConfigError, UnavailableError: as `check_engine`.
     """
     check_engine(kind, workers)
-    count = workers if workers is not None else (os.cpu_count() or 1)
-    if kind == "inline" or (kind == "local" and min(count, len(data.devices)) == 1):
+    count = min(workers if workers is not None else (os.cpu_count() or 1), len(data.devices))
+    if kind == "inline" or (kind == "local" and count == 1):
         return Inline(setup, data)
     if kind == "ray":
         from edgewise.simulation.ray_workers import RayWorkers
@@ -298,7 +298,7 @@ def make_engine(kind: str, setup: Setup, data: TaskData, workers: int | None, si
         return RayWorkers(setup, data, workers)
     from edgewise.simulation.local import LocalWorkers
 
-    return LocalWorkers(setup, data, min(count, len(data.devices)), size)
+    return LocalWorkers(setup, data, count, size)
 
 
 def begun(directory: Path) -> bool:

@@ -48,12 +48,9 @@ def serve(inn: Connection, out: Connection) -> None:
         worker = Worker(setup, data)
     except EOFError:
         return
-    except EdgewiseError as error:
-        _answer(out, error)
-        return
     except BaseException as error:
-        _answer(out, error)
-        raise
+        _answer_error(out, error)
+        return
     desk = Desk(worker, held)
     while True:
         try:
@@ -63,14 +60,9 @@ def serve(inn: Connection, out: Connection) -> None:
         try:
             desk.hear(News(*news))
             _answer(out, desk.train(piece) if kind == "train" else desk.measure(piece, extra))
-        except (
-            EdgewiseError
-        ) as error:  # a sentence for whoever runs the simulation; where it was met tells them nothing
-            _answer(out, error)
-            return
         except BaseException as error:
-            _answer(out, error)
-            raise
+            _answer_error(out, error)
+            return
 
 
 class Desk:
@@ -103,6 +95,13 @@ class Desk:
     def measure(self, piece: list[int], name: str) -> tuple[list[Any], int, float]:
         """Measure devices."""
         return self._worker.measure(piece, self._vectors[name].array), 0, 0.0
+
+
+def _answer_error(out: Connection, error: BaseException) -> None:
+    """Answer with an error; one that is no sentence for whoever runs the simulation is raised for its traceback."""
+    _answer(out, error)
+    if not isinstance(error, EdgewiseError):
+        raise error
 
 
 def _answer(out: Connection, what: object) -> None:
